@@ -1,0 +1,41 @@
+# Everything a person does with this repository. `make demo` and `make test` set up all they need first.
+PYTHON ?= python3
+MINUTES ?= 5
+SECONDS ?= 300
+BIN := .venv/bin
+UV := $(BIN)/uv
+
+.PHONY: help setup demo test lint bench chaos schemas clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/.ready  ## create .venv with the locked dependencies and the `credits` command
+
+.venv/.ready: pyproject.toml uv.lock scripts/setup
+	@$(PYTHON) scripts/setup
+
+demo: setup  ## a real broker, worker, payment worker and telephony simulator, live; MINUTES=1 ends it by itself
+	@$(BIN)/credits demo --minutes $(MINUTES)
+
+test: setup lint  ## every check and test, on a real broker
+	@$(BIN)/credits kafka fetch
+	@$(BIN)/pytest
+
+lint: setup  ## format, lint, types, dependency directions
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 4
+
+bench: setup  ## what the README's figures come from
+	@$(BIN)/python benchmarks/system.py
+
+chaos: setup  ## kill and freeze workers for SECONDS, then prove that nothing was lost or doubled
+	@CREDITS_CHAOS_SECONDS=$(SECONDS) $(BIN)/pytest tests/crash/test_chaos.py -x -s
+
+schemas: setup  ## write schemas/ again from the typed messages
+	@$(BIN)/python -m processor.contracts.schemas
+
+clean:  ## remove the environment and every cache of this checkout
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Communication Credits: meters telephony usage against prepaid balances, exactly once."""
