@@ -1,0 +1,165 @@
+"""A tenant's account: lots of purchased credits, the overdraft, and the money operations on them."""
+
+from bisect import insort
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from processor.domain.errors import InvariantViolated
+from processor.domain.ledger import LotChange
+from processor.domain.messages import Amount, Count
+from processor.domain.money import MAX_MICROS, Micros
+
+Total = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class Lot(Struct, kw_only=True):
+    """One purchase: what is left of it is forfeited at `expires_at`."""
+
+    lot_id: str
+    purchased_at: datetime
+    expires_at: datetime
+    amount_micros: Amount
+    remaining_micros: Amount
+
+    def burn_order(self) -> tuple[datetime, datetime, str]:
+        """Sorts the lot that expires first to the front; ties by purchase, then by id."""
+        return self.expires_at, self.purchased_at, self.lot_id
+
+
+class Autopay(Struct, kw_only=True):
+    """The account's auto-pay settings; `set_by` is the id of the command that set them."""
+
+    enabled: bool
+    payment_amount_micros: Amount
+    trigger_micros: Amount
+    payment_method_ref: str
+    set_by: str
+    max_per_day: Count | None = None
+    max_per_month_micros: Amount | None = None
+    max_units: Count | None = None
+
+
+class Decided(Struct, frozen=True):
+    """The final result of an earlier recharge, kept to tell a repetition from a contradiction."""
+
+    recharge_id: str
+    status: str
+
+
+class Recharge(Struct, kw_only=True):
+    """The recharge state machine. `in_flight` is the id of the only recharge that may be waiting for its result."""
+
+    sequence: int = 0
+    in_flight: str | None = None
+    amount_micros: Amount = 0
+    requested_at: datetime | None = None
+    deadline_at: datetime | None = None
+    failures: int = 0
+    not_before: datetime | None = None
+    suspended: bool = False
+    blocked_by: str | None = None
+    counted_on: str = ""
+    count_today: int = 0
+    micros_this_month: Amount = 0
+    decided: list[Decided] = []
+
+
+class Account(Struct, kw_only=True):
+    """Everything the meter knows about a tenant; published whole to `account.state.v1`.
+
+    `balance_micros` is what is left in the lots minus the overdraft, and also credits minus debits since the start.
+    `lots` holds only lots with something left, in burn order.
+    """
+
+    tenant_id: str
+    currency: str
+    revision: int = 0
+    balance_micros: Amount = 0
+    overdraft_micros: Amount = 0
+    credited_micros: Total = 0
+    debited_micros: Total = 0
+    lots: list[Lot] = []
+    autopay: Autopay | None = None
+    recharge: Recharge = field(default_factory=Recharge)
+
+    @property
+    def untouched(self) -> bool:
+        """True while no money ever moved or is about to, so that the currency may still be chosen."""
+        return not self.credited_micros and not self.debited_micros and self.recharge.in_flight is None
+
+
+def one_year_after(purchased_at: datetime) -> datetime:
+    """Twelve calendar months later; 29 February becomes 28 February."""
+    try:
+        return purchased_at.replace(year=purchased_at.year + 1)
+    except ValueError:
+        return purchased_at.replace(year=purchased_at.year + 1, day=28)
+
+
+def debit(account: Account, amount_micros: Micros) -> list[LotChange]:
+    """Takes a charge from the lots in burn order; what they cannot pay becomes overdraft."""
+    if amount_micros < 0:
+        raise InvariantViolated("a charge is negative")
+    account.balance_micros -= amount_micros
+    account.debited_micros += amount_micros
+    changes, due = [], amount_micros
+    lots = account.lots
+    while due and lots:
+        lot = lots[0]
+        taken = min(due, lot.remaining_micros)
+        lot.remaining_micros -= taken
+        due -= taken
+        changes.append(LotChange(lot.lot_id, -taken))
+        if not lot.remaining_micros:
+            del lots[0]
+    account.overdraft_micros += due
+    return changes
+
+
+def credit(account: Account, lot_id: str, amount_micros: Micros, purchased_at: datetime) -> list[LotChange]:
+    """Adds a purchase as a new lot; it pays the overdraft first."""
+    if amount_micros <= 0:
+        raise InvariantViolated("a credit is not positive")
+    account.balance_micros += amount_micros
+    account.credited_micros += amount_micros
+    repaid = min(account.overdraft_micros, amount_micros)
+    account.overdraft_micros -= repaid
+    left = amount_micros - repaid
+    if not left:
+        return []
+    lot = Lot(
+        lot_id=lot_id,
+        purchased_at=purchased_at,
+        expires_at=one_year_after(purchased_at),
+        amount_micros=amount_micros,
+        remaining_micros=left,
+    )
+    insort(account.lots, lot, key=Lot.burn_order)
+    return [LotChange(lot_id, left)]
+
+
+def expire_next(account: Account, now: datetime) -> Lot | None:
+    """Forfeits what is left of the first lot whose twelve months have passed; None when there is none (any more)."""
+    if not account.lots or account.lots[0].expires_at > now:
+        return None
+    lot = account.lots.pop(0)
+    account.balance_micros -= lot.remaining_micros
+    account.debited_micros += lot.remaining_micros
+    return lot
+
+
+def check(account: Account) -> None:
+    """Raises `InvariantViolated` when the books of an account do not agree with themselves."""
+    in_lots = sum(lot.remaining_micros for lot in account.lots)
+    if in_lots - account.overdraft_micros != account.balance_micros:
+        raise InvariantViolated("lots minus overdraft differ from the balance")
+    if account.credited_micros - account.debited_micros != account.balance_micros:
+        raise InvariantViolated("credits minus debits differ from the balance")
+    if account.overdraft_micros < 0 or (account.overdraft_micros and account.lots):
+        raise InvariantViolated("there is an overdraft beside unspent lots")
+    if any(not 0 < lot.remaining_micros <= lot.amount_micros for lot in account.lots):
+        raise InvariantViolated("a lot holds less than nothing or more than was paid")
+    if abs(account.balance_micros) > MAX_MICROS:
+        raise InvariantViolated("a balance outgrew the exact range of JSON numbers")

@@ -1,0 +1,146 @@
+"""Auto-pay: when to ask for a payment, how large, and what its result means.
+
+ready -> requested -> succeeded -> ready, or declined/failed -> backing off -> ready, or suspended after repeated
+failures until the settings change or somebody pays by hand.
+"""
+
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from processor.domain.account import Account, Autopay, Decided
+from processor.domain.errors import InputRejected, InvariantViolated
+from processor.domain.ledger import RechargeRequest
+from processor.domain.messages import RechargeDecidedData
+from processor.domain.policy import Policy
+
+Refusal = Literal[
+    "above_trigger",
+    "autopay_off",
+    "in_flight",
+    "backing_off",
+    "suspended",
+    "daily_count_cap",
+    "monthly_amount_cap",
+]
+
+DECIDED_KEPT: Final = 16
+"""How many past results an account remembers; older repetitions are caught by their event id."""
+
+
+def refusal(account: Account, now: datetime, policy: Policy) -> Refusal | None:
+    """Names the guard that keeps a recharge from being requested now, or None when it is due."""
+    autopay, recharge = account.autopay, account.recharge
+    if autopay is None or not autopay.enabled:
+        return "autopay_off"
+    if account.balance_micros > autopay.trigger_micros:
+        return "above_trigger"
+    if recharge.in_flight is not None:
+        return "in_flight"
+    if recharge.suspended:
+        return "suspended"
+    if recharge.not_before is not None and now < recharge.not_before:
+        return "backing_off"
+    today = _day(now)
+    if recharge.counted_on == today and recharge.count_today >= (autopay.max_per_day or policy.recharge_max_per_day):
+        return "daily_count_cap"
+    spent = recharge.micros_this_month if recharge.counted_on[:7] == today[:7] else 0
+    cap = autopay.max_per_month_micros
+    if cap is not None and spent + size(account, autopay, policy) > cap:
+        return "monthly_amount_cap"
+    return None
+
+
+def size(account: Account, autopay: Autopay, policy: Policy) -> int:
+    """Sizes the payment: the payment amount, or the smallest allowed multiple that lifts the balance above the trigger."""
+    unit = autopay.payment_amount_micros
+    missing = autopay.trigger_micros - account.balance_micros
+    units = missing // unit + 1 if missing >= 0 else 1
+    return unit * min(units, autopay.max_units or policy.recharge_max_units)
+
+
+def request(account: Account, caused_by: str, now: datetime, policy: Policy) -> RechargeRequest:
+    """Puts one recharge in flight and returns its command; the caller has asked `refusal` first."""
+    autopay, recharge = account.autopay, account.recharge
+    if autopay is None or recharge.in_flight is not None:
+        raise InvariantViolated("a second recharge would be in flight")
+    amount = size(account, autopay, policy)
+    _count(account, amount, now)
+    recharge.sequence += 1
+    recharge.in_flight = f"{account.tenant_id}:{recharge.sequence}"
+    recharge.amount_micros = amount
+    recharge.requested_at = now
+    recharge.deadline_at = now + policy.recharge_deadline
+    recharge.not_before = None
+    return RechargeRequest(
+        recharge_id=recharge.in_flight,
+        tenant_id=account.tenant_id,
+        sequence=recharge.sequence,
+        attempt=1,
+        amount_micros=amount,
+        currency=account.currency,
+        requested_at=now,
+        deadline_at=recharge.deadline_at,
+        balance_micros=account.balance_micros,
+        trigger_micros=autopay.trigger_micros,
+        payment_method_ref=autopay.payment_method_ref,
+        caused_by=caused_by,
+    )
+
+
+def accept_result(account: Account, result: RechargeDecidedData) -> bool:
+    """Tells whether a result is news: False for a repetition of what is known already.
+
+    Raises `InputRejected`: `unknown_recharge`, `conflicting_result`, `currency_mismatch`.
+    """
+    for known in account.recharge.decided:
+        if known.recharge_id == result.recharge_id:
+            if known.status == result.status:
+                return False
+            raise InputRejected("conflicting_result", "another final result of this recharge was applied before")
+    if result.recharge_id != account.recharge.in_flight:
+        raise InputRejected("unknown_recharge", "no recharge of this id is in flight for the tenant")
+    if result.currency != account.currency:
+        raise InputRejected("currency_mismatch", "the result is in another currency than the account")
+    if result.amount_micros != account.recharge.amount_micros:
+        raise InputRejected("conflicting_result", "the result is about another amount than was asked for")
+    return True
+
+
+def settle(account: Account, result: RechargeDecidedData, now: datetime, policy: Policy) -> None:
+    """Takes the recharge out of flight; a failure starts the back-off, the last one allowed suspends auto-pay."""
+    recharge = account.recharge
+    recharge.decided = [*recharge.decided[1 - DECIDED_KEPT :], Decided(result.recharge_id, result.status)]
+    recharge.in_flight = None
+    recharge.requested_at = recharge.deadline_at = None
+    if result.status == "succeeded":
+        clear(account)
+        return
+    recharge.failures += 1
+    if recharge.failures >= policy.suspend_after_failures:
+        recharge.suspended = True
+    delay = policy.recharge_backoff * 2 ** min(recharge.failures - 1, 16)
+    recharge.not_before = now + min(delay, policy.recharge_backoff_max)
+
+
+def clear(account: Account) -> None:
+    """Forgets failures: after a success, changed settings or funding by hand. A recharge in flight stays in flight."""
+    recharge = account.recharge
+    recharge.failures = 0
+    recharge.not_before = None
+    recharge.suspended = False
+    recharge.blocked_by = None
+
+
+def _count(account: Account, amount: int, now: datetime) -> None:
+    recharge, today = account.recharge, _day(now)
+    if recharge.counted_on[:7] != today[:7]:
+        recharge.micros_this_month = 0
+    if recharge.counted_on != today:
+        recharge.count_today = 0
+    recharge.counted_on = today
+    recharge.count_today += 1
+    recharge.micros_this_month += amount
+
+
+def _day(now: datetime) -> str:
+    return now.astimezone(UTC).date().isoformat()

@@ -1,0 +1,106 @@
+"""A leg: one billable PSTN connection, whatever event reported it."""
+
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from processor.domain.errors import InputRejected
+from processor.domain.messages import CallData, CallUsage, ConferenceData, ConferenceUsage
+from processor.domain.policy import Policy
+
+Direction = Literal["outbound", "inbound"]
+
+
+INBOUND_CALLS: Final = frozenset({"user_in", "ucap_in", "dr_in", "dr_in_ucap"})
+INBOUND_CONFERENCE_LEGS: Final = frozenset({"dial_in_toll", "dial_in_toll_free"})
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class Leg(Struct, gc=False):
+    """What coverage and rating need to know about a leg.
+
+    `number` is the one that is priced: the destination of an outbound leg, the called service number of an inbound
+    one. `seconds` is the connected time rounded up; `country` the payer's usage location.
+    """
+
+    kind: str
+    direction: Direction
+    number: str
+    started_at: datetime
+    ended_at: datetime
+    seconds: int
+    credits_licensed: bool
+    capability: str | None
+    country: str | None
+    emergency: bool
+    service_number: bool
+    toll_free: bool
+    conference: bool
+
+
+def leg_of(message: CallUsage | ConferenceUsage, policy: Policy, now: datetime) -> Leg:
+    """Reads the leg out of a usage event.
+
+    Raises `InputRejected`: `inconsistent_times`, `too_old`, `in_future`; and `unknown_original` for corrections and
+    voids, which need the original's allocation.
+    """
+    data = message.data
+    if data.record_kind != "final":
+        raise InputRejected(
+            "unknown_original",
+            "the allocation of the original event is not kept yet: replay it after an upgrade",
+        )
+    leg = _call_leg(data) if isinstance(data, CallData) else _conference_leg(data)
+    _check_times(leg, data.connected_ms, policy, now)
+    return leg
+
+
+def _call_leg(data: CallData) -> Leg:
+    return Leg(
+        data.call_type,
+        "inbound" if data.call_type in INBOUND_CALLS else "outbound",
+        data.callee,
+        data.answered_at,
+        data.ended_at,
+        -(-data.connected_ms // 1000),
+        data.credits_licensed,
+        data.capability,
+        data.user_country,
+        data.emergency,
+        data.number_type != "user",
+        data.number_type == "service_toll_free",
+        False,
+    )
+
+
+def _conference_leg(data: ConferenceData) -> Leg:
+    inbound = data.leg_kind in INBOUND_CONFERENCE_LEGS
+    return Leg(
+        data.leg_kind,
+        "inbound" if inbound else "outbound",
+        (data.bridge_number or "") if inbound else data.remote_number,
+        data.joined_at,
+        data.left_at,
+        -(-data.connected_ms // 1000),
+        data.credits_licensed,
+        data.capability,
+        data.organizer_country,
+        False,
+        inbound,
+        data.leg_kind == "dial_in_toll_free",
+        True,
+    )
+
+
+def _check_times(leg: Leg, connected_ms: int, policy: Policy, now: datetime) -> None:
+    apart = (leg.ended_at - leg.started_at) // _MILLISECOND - connected_ms
+    if apart > 1000 or apart < -1000:
+        raise InputRejected("inconsistent_times", "the duration differs from the end minus the start by more than 1 s")
+    if leg.started_at < now - policy.deduplication:
+        raise InputRejected(
+            "too_old", f"the leg started before the de-duplication window of {policy.deduplication.days} days"
+        )
+    if leg.ended_at > now + policy.max_future:
+        raise InputRejected("in_future", f"the leg ended more than {policy.max_future.seconds} s in the future")

@@ -1,0 +1,142 @@
+"""One frozen settings model: flags, then `CREDITS_…` in the environment, then a TOML file.
+
+Every limit says why it has its value. `credits settings` prints the effective ones.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from processor.domain.policy import Policy
+
+
+class Settings(BaseSettings):
+    """Settings of every command; names are part of the contract with other programs."""
+
+    model_config = SettingsConfigDict(env_prefix="CREDITS_", frozen=True, secrets_dir=None, extra="forbid")
+
+    brokers: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma-separated")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to the brokers"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism, when the protocol has SASL"
+    )
+    sasl_username: str = Field("", description="SASL user")
+    sasl_password: SecretStr = Field(SecretStr(""), description="SASL password; prefer a file in the secrets directory")
+    ssl_ca_location: Path | None = Field(None, description="CA certificate file for TLS")
+
+    app_id: str = Field("credits-meter", description="consumer group and prefix of the transactional ids")
+    data_dir: Path = Field(
+        Path("credits-data"), description="per worker, locked: holds the worker's stable instance name"
+    )
+    instance: str | None = Field(None, description="overrides the stable instance name kept in the data directory")
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic",
+        description="classic with static membership takes partitions back at once after a kill; consumer is KIP-848",
+    )
+    session_timeout_s: int = Field(10, ge=1, le=300, description="a silent worker loses its partitions after this time")
+    rates: Annotated[list[Path], NoDecode] = Field(
+        default_factory=list, description="rate deck files, comma-separated; empty: the synthetic deck of the package"
+    )
+    metrics_port: int = Field(9464, ge=0, le=65535, description="Prometheus port, +1 per process; 0 is off")
+
+    default_currency: str = Field("USD", pattern="^[A-Z]{3}$", description="currency of accounts first seen by usage")
+    unrateable: Literal["park", "free"] = Field("park", description="what happens to usage that no deck row prices")
+    deduplication_days: int = Field(35, ge=1, le=400, description="how long an event id is remembered")
+    max_future_s: int = Field(900, ge=0, description="how far ahead of our clock an event may be")
+    minimum_funding_micros: int = Field(50_000_000, ge=1, description="the smallest payment: 50 of the major unit")
+    recharge_deadline_s: int = Field(300, ge=1, description="a result is expected within this time")
+    recharge_backoff_s: int = Field(3600, ge=1, description="pause after the first declined payment, doubling")
+    recharge_backoff_max_s: int = Field(86_400, ge=1, description="the longest pause between payments")
+    suspend_after_failures: int = Field(3, ge=1, description="consecutive failures that suspend auto-pay")
+    recharge_max_per_day: int = Field(10, ge=1, description="payments per tenant and day unless the account says")
+    recharge_max_units: int = Field(1, ge=1, description="payment amounts per payment unless the account says")
+
+    batch_max_events: int = Field(
+        8000, ge=1, le=100_000, description="events per transaction at most: bounds memory and the work a crash repeats"
+    )
+    linger_ms: int = Field(
+        3, ge=0, le=1000, description="how long a quiet cycle waits for company: fewer transactions, a little latency"
+    )
+    transaction_timeout_s: int = Field(
+        10, ge=1, le=900, description="the broker aborts a dead worker's transaction after this time; recovery may wait"
+    )
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> "Settings":
+        if self.recharge_backoff_max_s < self.recharge_backoff_s:
+            raise ValueError("recharge_backoff_max_s is smaller than recharge_backoff_s")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags first, then secret files, then the environment, then the TOML file named by CREDITS_CONFIG."""
+        del dotenv_settings
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("CREDITS_CONFIG", "credits.toml"))
+        return init_settings, file_secret_settings, env_settings, toml
+
+    @property
+    def policy(self) -> Policy:
+        """The part of the settings that decides about money."""
+        return Policy(
+            default_currency=self.default_currency,
+            unrateable=self.unrateable,
+            deduplication=timedelta(days=self.deduplication_days),
+            max_future=timedelta(seconds=self.max_future_s),
+            minimum_funding_micros=self.minimum_funding_micros,
+            recharge_deadline=timedelta(seconds=self.recharge_deadline_s),
+            recharge_backoff=timedelta(seconds=self.recharge_backoff_s),
+            recharge_backoff_max=timedelta(seconds=self.recharge_backoff_max_s),
+            suspend_after_failures=self.suspend_after_failures,
+            recharge_max_per_day=self.recharge_max_per_day,
+            recharge_max_units=self.recharge_max_units,
+        )
+
+    def librdkafka(self) -> dict[str, object]:
+        """Connection settings for confluent-kafka clients."""
+        conf: dict[str, object] = {"bootstrap.servers": self.brokers, "log_level": 3}
+        if self.security_protocol != "PLAINTEXT":
+            conf["security.protocol"] = self.security_protocol
+        if self.ssl_ca_location:
+            conf["ssl.ca.location"] = str(self.ssl_ca_location)
+        if self.security_protocol.startswith("SASL"):
+            conf["sasl.mechanism"] = self.sasl_mechanism
+            conf["sasl.username"] = self.sasl_username
+            conf["sasl.password"] = self.sasl_password.get_secret_value()
+        return conf
+
+    def kafka_python(self) -> dict[str, object]:
+        """Connection settings for kafka-python clients."""
+        conf: dict[str, object] = {"bootstrap_servers": self.brokers.split(",")}
+        if self.security_protocol != "PLAINTEXT":
+            conf["security_protocol"] = self.security_protocol
+        if self.ssl_ca_location:
+            conf["ssl_cafile"] = str(self.ssl_ca_location)
+        if self.security_protocol.startswith("SASL"):
+            conf["sasl_mechanism"] = self.sasl_mechanism
+            conf["sasl_plain_username"] = self.sasl_username
+            conf["sasl_plain_password"] = self.sasl_password.get_secret_value()
+        return conf
