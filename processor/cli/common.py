@@ -1,0 +1,124 @@
+"""What every command shares: options, settings with flags above the environment, and errors with exit codes.
+
+Exit codes: 0 done, 1 found a problem, 2 wrong usage, 70 stopped on an unexpected error, 75 the broker is out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from processor.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+CONNECT_TIMEOUT_S = 5.0
+"""How long a broker may take for its first answer: long enough for another continent, short enough for a person."""
+
+
+class CommandFailed(click.ClickException):
+    """The command found a problem and says so in one sentence; nothing is broken."""
+
+    exit_code = 1
+
+
+class StoppedItself(click.ClickException):
+    """A long-running command met something that must not happen, and stopped before it could do harm."""
+
+    exit_code = 70
+
+
+class BrokerUnreachable(click.ClickException):
+    """No broker answered."""
+
+    exit_code = 75
+
+    def __init__(self, brokers: str) -> None:
+        super().__init__(
+            f"broker cannot be reached at {brokers}: is it running? start one with `credits kafka up`,"
+            " or set CREDITS_BROKERS"
+        )
+
+
+class TopicMissing(CommandFailed):
+    """The topic has not been created on this cluster."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} does not exist: create the topics with `credits topics apply`")
+
+
+def brokers_option(command: Command) -> Command:
+    """Adds `--brokers`; the command receives `brokers: str | None` and hands it to `make_settings`."""
+    return click.option(
+        "--brokers",
+        metavar="HOST:PORT,…",
+        help="Kafka bootstrap servers.  [env: CREDITS_BROKERS; default: 127.0.0.1:9092]",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Adds `--json`; the command receives `as_json: bool`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON for programs: money in integer micros, times in UTC."
+    )(command)
+
+
+def tenant_argument(command: Command) -> Command:
+    """Adds the tenant as the first argument."""
+    return click.argument("tenant", metavar="TENANT", callback=_tenant)(command)
+
+
+def make_settings(**flags: object) -> Settings:
+    """Builds the settings; flags that were given win over the environment, `None` means not given.
+
+    Raises `click.UsageError` (exit 2) that names the setting and says what is wrong with it.
+    """
+    from pydantic import ValidationError
+
+    from processor.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise click.UsageError(_explain(error)) from None
+
+
+def client_conf(settings: Settings) -> dict[str, Any]:
+    """Returns the librdkafka configuration of a command: like a worker's, but silent, as commands report themselves."""
+    return {**settings.librdkafka(), "log_level": 0}
+
+
+@contextmanager
+def broker_errors(brokers: str) -> Iterator[None]:
+    """Turns what librdkafka raises into errors with the documented exit codes."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    try:
+        yield
+    except KafkaException as error:
+        cause = error.args[0]
+        unreachable = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)  # noqa: SLF001
+        if cause.code() in unreachable:
+            raise BrokerUnreachable(brokers) from error
+        raise CommandFailed(f"the broker at {brokers} refused: {cause.str()}") from error
+
+
+def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not 0 < len(value) <= 128:
+        raise click.BadParameter("a tenant id has 1 to 128 characters")
+    return value
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        name = ".".join(map(str, fault["loc"]))
+        subject = f"setting {name} (CREDITS_{name.upper()})" if name else "settings"
+        lines.append(f"{subject}: {fault['msg']}")
+    return "; ".join(lines)
