@@ -1,0 +1,1 @@
+"""A telephony platform that emits realistic usage: for the demo, for tests and for load."""
