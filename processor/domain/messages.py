@@ -16,7 +16,7 @@ TenantId = Annotated[str, Meta(min_length=1, max_length=128)]
 PhoneNumber = Annotated[str, Meta(max_length=64, extra_json_schema={"x-pii": "direct"})]
 UserId = Annotated[str, Meta(min_length=1, max_length=256, extra_json_schema={"x-pii": "indirect"})]
 Country = Annotated[str, Meta(min_length=2, max_length=2)]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]  # in Python, $ alone lets a final newline pass
 Time = Annotated[datetime, Meta(tz=True)]
 Milliseconds = Annotated[int, Meta(ge=0, le=MAX_MICROS)]
 Amount = Annotated[int, Meta(ge=-MAX_MICROS, le=MAX_MICROS)]
