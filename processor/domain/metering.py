@@ -26,7 +26,7 @@ from processor.domain.messages import (
     Message,
     RechargeDecided,
 )
-from processor.domain.money import MAX_PAYMENT_MICROS, Micros, charge_micros
+from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS, Micros, charge_micros
 from processor.domain.policy import Policy
 from processor.domain.tariff import Tariff, billed_seconds
 from processor.domain.usage import leg_of
@@ -109,6 +109,8 @@ def _fund(account: Account, message: Funded, policy: Policy, now: datetime) -> O
         return _refuse(account, message, "in_future")
     if (reason := _amount_refused(data.amount_micros, policy)) is not None:
         return _refuse(account, message, reason)
+    if account.balance_micros + data.amount_micros > MAX_MICROS:
+        return _refuse(account, message, "above_maximum")
     account.currency = data.currency
     _expire(account, message, outcome, now)
     changes = credit(account, _lot_id(account), data.amount_micros, data.purchased_at)

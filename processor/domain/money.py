@@ -1,6 +1,7 @@
 """Money is int64 micros: millionths of the currency's major unit."""
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+import re
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 Micros = int
@@ -11,6 +12,8 @@ MAX_MICROS: Final = 2**53 - 1
 
 MAX_PAYMENT_MICROS: Final = 10**12
 """One million of the major unit: no single payment, trigger or funding is larger."""
+
+_AMOUNT: Final = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
 
 
 def charge_micros(billed_s: int, rate_micros_per_min: Micros, connect_fee_micros: Micros) -> Micros:
@@ -25,22 +28,21 @@ def charge_micros(billed_s: int, rate_micros_per_min: Micros, connect_fee_micros
 def parse(text: str) -> Micros:
     """Reads a decimal amount of the major unit, exactly.
 
-    Raises `ValueError` for anything else: an exponent, a float artefact, more than six decimals, too large.
+    Raises `ValueError` for anything else: an exponent, separators, more than six decimals, too large.
 
     >>> parse("0.0155")
     15500
     """
-    try:
-        scaled = Decimal(text.strip()) * MICROS_PER_UNIT
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not a decimal amount") from None
-    if not scaled.is_finite() or "e" in text.lower():
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
         raise ValueError(f"{text!r} is not a decimal amount")
-    if scaled != scaled.to_integral_value():
+    sign, whole, decimals = found.groups()
+    whole, decimals = whole.lstrip("0"), (decimals or "").rstrip("0")
+    if len(decimals) > 6:
         raise ValueError(f"{text!r} has more than six decimals")
-    if abs(scaled) > MAX_MICROS:
+    if len(whole) > 10 or (micros := int(f"0{whole}{decimals:0<6}")) > MAX_MICROS:
         raise ValueError(f"{text!r} is too large")
-    return int(scaled)
+    return -micros if sign == "-" else micros
 
 
 def show(micros: Micros, currency: str = "", *, decimals: int = 2) -> str:

@@ -51,7 +51,7 @@ def refusal(account: Account, now: datetime, policy: Policy) -> Refusal | None:
 
 
 def size(account: Account, autopay: Autopay, policy: Policy) -> int:
-    """Sizes the payment: the payment amount, or the smallest allowed multiple that lifts the balance above the trigger."""
+    """Sizes the payment: the smallest allowed multiple of its amount that lifts the balance above the trigger."""
     unit = autopay.payment_amount_micros
     missing = autopay.trigger_micros - account.balance_micros
     units = missing // unit + 1 if missing >= 0 else 1

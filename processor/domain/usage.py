@@ -103,4 +103,5 @@ def _check_times(leg: Leg, connected_ms: int, policy: Policy, now: datetime) -> 
             "too_old", f"the leg started before the de-duplication window of {policy.deduplication.days} days"
         )
     if leg.ended_at > now + policy.max_future:
-        raise InputRejected("in_future", f"the leg ended more than {policy.max_future.seconds} s in the future")
+        ahead_s = policy.max_future.total_seconds()
+        raise InputRejected("in_future", f"the leg ended more than {ahead_s:.0f} s in the future")

@@ -1,0 +1,170 @@
+"""`credits worker`: the stream processor, one supervised process per core."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+import structlog
+
+from processor.cli.common import (
+    CONNECT_TIMEOUT_S,
+    CommandFailed,
+    TopicMissing,
+    broker_errors,
+    brokers_option,
+    client_conf,
+    make_settings,
+)
+from processor.contracts import topics
+from processor.observability import logging as log_setup
+from processor.settings import Settings
+
+log = structlog.get_logger()
+
+RESTART_DELAY_S = (1.0, 30.0)
+HEALTHY_AFTER_S = 60.0
+EXIT_UNREACHABLE = 75
+
+
+@click.command()
+@brokers_option
+@click.option("--processes", type=click.IntRange(1, 256), help="worker processes  [one per core]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="locked by the worker; holds its stable name")
+@click.option("--rates", type=click.Path(path_type=Path), multiple=True, help="a rate deck; may be repeated")
+@click.option("--metrics-port", type=int, help="Prometheus port, +1 per process; 0 is off  [9464]")
+@click.option("--child", type=int, hidden=True)
+def worker(
+    brokers: str | None,
+    processes: int | None,
+    data_dir: Path | None,
+    rates: tuple[Path, ...],
+    metrics_port: int | None,
+    child: int | None,
+) -> None:
+    """Run the stream processor: usage in, debits and recharge commands out, exactly once.
+
+    Each process works on its share of the partitions and is restarted with back-off when it stops itself.
+    SIGTERM finishes the running batch and leaves the group.
+
+    \b
+    Example:
+      credits worker --processes 2 --rates deck.csv --data-dir /var/lib/credits
+    """
+    settings = make_settings(brokers=brokers, data_dir=data_dir, rates=list(rates) or None, metrics_port=metrics_port)
+    log_setup.configure()
+    count = processes or os.cpu_count() or 1
+    if child is not None or count == 1:
+        _work(settings, child or 0, alone=child is None)
+    else:
+        sys.exit(_Supervisor(count).run())
+
+
+def _work(settings: Settings, index: int, *, alone: bool) -> None:
+    """Runs one worker in this process, after checking what it stands on."""
+    from processor import worker as composition
+    from processor.contracts.decks import DeckError
+    from processor.stream.instance import DataDirBusyError
+
+    structlog.contextvars.bind_contextvars(worker=index)
+    changes: dict[str, object] = {}
+    if not alone:
+        changes["data_dir"] = settings.data_dir / str(index)
+        if settings.metrics_port:
+            changes["metrics_port"] = settings.metrics_port + index
+        if settings.instance:
+            changes["instance"] = f"{settings.instance}-{index}"
+    settings = settings.model_copy(update=changes)
+    partitions = _partition_count(settings)
+
+    def ready(started: composition.Worker) -> None:
+        if settings.metrics_port:
+            try:
+                started.metrics.serve(settings.metrics_port)
+            except OSError:
+                raise CommandFailed(
+                    f"metrics port {settings.metrics_port} is in use: choose another with --metrics-port, or 0 for none"
+                ) from None
+
+    try:
+        composition.run(settings, partitions, ready)
+    except (DataDirBusyError, DeckError) as fault:
+        raise CommandFailed(str(fault)) from None
+
+
+def _partition_count(settings: Settings) -> int:
+    """Asks the broker how many partitions every topic has; they must agree, a tenant's home follows from the count."""
+    from confluent_kafka.admin import AdminClient
+
+    with broker_errors(settings.brokers):
+        found = AdminClient(client_conf(settings)).list_topics(timeout=CONNECT_TIMEOUT_S).topics
+    for name in topics.ALL:
+        if name not in found:
+            raise TopicMissing(name)
+    counts = {name: len(found[name].partitions) for name in topics.ALL}
+    if len(set(counts.values())) > 1:
+        raise CommandFailed(f"the topics differ in their partition counts, see `credits topics verify`: {counts}")
+    return counts[topics.LEDGER]
+
+
+class _Supervisor:
+    """Keeps one child per core alive until it is told to stop."""
+
+    def __init__(self, count: int) -> None:
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._started: dict[int, float] = {}
+        self._delay = dict.fromkeys(range(count), 0.0)
+        self._due = dict.fromkeys(range(count), 0.0)
+        self._stopping = False
+
+    def run(self) -> int:
+        """Starts, watches and restarts the children; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        while not self._stopping:
+            for index in self._due:
+                code = self._tend(index)
+                if code in (1, 2):  # a fault that a restart cannot mend, already explained by the child
+                    self._stop(signal.SIGTERM, None)
+                    self._wait_for_all()
+                    return code
+            time.sleep(0.1)  # the supervisor's clock: how soon a dead child is noticed
+        self._wait_for_all()
+        return 0
+
+    def _tend(self, index: int) -> int | None:
+        now = time.monotonic()
+        running = self._children.get(index)
+        if running is not None:
+            code = running.poll()
+            if code is None:
+                return None
+            del self._children[index]
+            healthy = now - self._started[index] > HEALTHY_AFTER_S
+            first, last = RESTART_DELAY_S
+            self._delay[index] = first if healthy else min(max(self._delay[index] * 2, first), last)
+            self._due[index] = now + self._delay[index]
+            log.warning("worker process ended", worker=index, code=code, restart_in_s=self._delay[index])
+            return code
+        if now >= self._due[index]:
+            self._started[index] = now
+            self._children[index] = subprocess.Popen([*_this_command(), "--child", str(index)])
+        return None
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._stopping = True
+        for running in self._children.values():
+            running.terminate()
+
+    def _wait_for_all(self) -> None:
+        for running in self._children.values():
+            running.wait()
+
+
+def _this_command() -> list[str]:
+    return [sys.executable, "-m", "processor.cli", *sys.argv[1:]]

@@ -1,0 +1,236 @@
+"""The commit cycle, steps B1 to B7 of docs/explanation/exactly-once.md, and the hand-over of partitions.
+
+Everything here runs on the event loop's thread; only `Transactions.commit` runs beside it, one at a time.
+"""
+
+import asyncio
+import gc
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Final, Protocol
+
+import structlog
+from confluent_kafka import Message as Record
+
+from processor.domain.errors import InvariantViolated
+from processor.stream import failpoints
+from processor.stream.lane import Batch
+from processor.stream.partition import PartitionProcessor
+from processor.stream.transaction import Transactions
+from processor.stream.work import Work
+
+log = structlog.get_logger()
+
+BATCHES_WAITING_MAX: Final = 4
+"""Fetched batches that may wait: enough to keep the loop busy, few enough to bound memory."""
+
+
+class Observer(Protocol):
+    """What the cycle tells the metrics."""
+
+    def committed(self, work: Work, commit_s: float) -> None:
+        """One cycle was committed."""
+
+    def assigned(self, processors: Iterable[PartitionProcessor]) -> None:
+        """The set of owned partitions changed."""
+
+    def recovered_partitions(self, records: int, duration_s: float) -> None:
+        """Partitions were rebuilt."""
+
+    def ticked(self) -> None:
+        """The loop is alive."""
+
+    def invariant_violated(self) -> None:
+        """The books did not agree; the process is about to exit."""
+
+
+class Cycle:
+    """Owns the partition processors and turns queued batches into transactions."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        new_processor: Callable[[int], PartitionProcessor],
+        recover: Callable[[list[PartitionProcessor]], int],
+        observer: Observer,
+        *,
+        batch_max_events: int,
+        linger_s: float,
+        on_death: Callable[[BaseException], None],
+    ) -> None:
+        self.processors: dict[int, PartitionProcessor] = {}
+        self.group_metadata: Callable[[], object] = lambda: None
+        self._transactions = transactions
+        self._new_processor = new_processor
+        self._recover = recover
+        self._observer = observer
+        self._batch_max_events = batch_max_events
+        self._linger_s = linger_s
+        self._on_death = on_death
+        self._queue: deque[list[Record]] = deque()
+        self._next_sequence = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._arrival = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._commit: asyncio.Future[None] | None = None
+        self._committer = ThreadPoolExecutor(1, "commit")
+        self._recoverer = ThreadPoolExecutor(1, "recover")
+        self._loop_task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """W1, then waits for batches."""
+        await asyncio.get_running_loop().run_in_executor(self._committer, self._transactions.open)
+        self._loop_task = asyncio.create_task(self._run(), name="cycle")
+        self._loop_task.add_done_callback(self._loop_ended)
+
+    def offer(self, batch: Batch) -> None:
+        """Queues one fetched batch.
+
+        Batches are numbered; one that is missing was dropped on its way here and would be usage that is never charged.
+        """
+        if batch.sequence != self._next_sequence:
+            raise InvariantViolated(f"batch {self._next_sequence} never arrived, {batch.sequence} did")
+        self._next_sequence += 1
+        self._queue.append(batch.records)
+        self._wake.set()
+        self._arrival.set()
+        if len(self._queue) >= BATCHES_WAITING_MAX:
+            self._room.clear()
+
+    async def has_room(self) -> None:
+        """Waits until another batch may be fetched."""
+        await self._room.wait()
+
+    async def arrived(self, sequence: int) -> None:
+        """Waits until a delivered batch is queued here: at a rebalance none may be under way inside Faust."""
+        while self._next_sequence <= sequence:
+            self._arrival.clear()
+            await self._arrival.wait()
+
+    async def adopt(self, numbers: set[int]) -> None:
+        """A2: rebuilds newly assigned partitions; nothing of them has been fetched yet."""
+        started = perf_counter()
+        fresh = [self._new_processor(number) for number in sorted(numbers)]
+        records = await asyncio.get_running_loop().run_in_executor(self._recoverer, self._recover, fresh)
+        async with self._lock:
+            for processor in fresh:
+                if processor.number in self.processors:
+                    raise InvariantViolated(f"partition {processor.number} is adopted while it is owned")
+                self.processors[processor.number] = processor
+        # What was recovered stays; the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        took = perf_counter() - started
+        self._observer.recovered_partitions(records, took)
+        self._observer.assigned(self.processors.values())
+        log.info("partitions adopted", partitions=sorted(numbers), records=records, seconds=round(took, 3))
+
+    async def release(self, numbers: set[int]) -> None:
+        """R1: stops taking these partitions, settles the running commit, drops their state, lets go."""
+        async with self._lock:
+            await self._settle()
+            for number in numbers:
+                self.processors.pop(number, None)
+            # What was fetched and not applied is fetched again by the next owner.
+            kept = ([record for record in records if record.partition() not in numbers] for records in self._queue)
+            self._queue = deque(records for records in kept if records)
+            self._make_room()
+        failpoints.done("R1")
+        self._observer.assigned(self.processors.values())
+        log.info("partitions released", partitions=sorted(numbers))
+
+    async def stop(self) -> None:
+        """Settles the running commit and ends the loop; the partitions have been released before."""
+        if self._loop_task is not None:
+            self._loop_task.remove_done_callback(self._loop_ended)
+            self._loop_task.cancel()
+        async with self._lock:
+            await self._settle()
+        self._committer.shutdown()
+        self._recoverer.shutdown()
+
+    async def _run(self) -> None:
+        while True:
+            if not self._queue:
+                self._wake.clear()
+                await self._tick_until_woken()
+            if self._linger_s and len(self._queue) == 1:
+                await asyncio.sleep(self._linger_s)
+            async with self._lock:
+                records = self._take()
+                if records:
+                    work = self._apply(records)
+                    await self._settle()
+                    failpoints.done("B3")
+                    loop = asyncio.get_running_loop()
+                    self._commit = loop.run_in_executor(self._committer, self._commit_work, work)
+                    self._commit.add_done_callback(self._commit_ended)
+            await asyncio.sleep(0)
+
+    async def _tick_until_woken(self) -> None:
+        while True:
+            self._observer.ticked()
+            try:
+                await asyncio.wait_for(self._wake.wait(), 1.0)
+            except TimeoutError:
+                continue
+            return
+
+    def _take(self) -> list[Record]:
+        """B1: takes what is queued, in the order fetched, up to the limit of one transaction."""
+        records: list[Record] = []
+        while self._queue and len(records) + len(self._queue[0]) <= max(self._batch_max_events, len(self._queue[0])):
+            records += self._queue.popleft()
+        self._make_room()
+        failpoints.done("B1")
+        return records
+
+    def _make_room(self) -> None:
+        if len(self._queue) < BATCHES_WAITING_MAX:
+            self._room.set()
+
+    def _apply(self, records: list[Record]) -> Work:
+        """B2: no await in here, so a commit never sees half a message."""
+        started = perf_counter()
+        work = Work(datetime.now(UTC))
+        touched: dict[int, PartitionProcessor] = {}
+        for record in records:
+            number = record.partition()
+            processor = touched.get(number)
+            if processor is None:
+                processor = touched[number] = self.processors[number]
+            processor.process(record, work)
+        for processor in touched.values():
+            processor.finish(work)
+        work.apply_s = perf_counter() - started
+        self._observer.ticked()
+        failpoints.done("B2")
+        return work
+
+    def _commit_work(self, work: Work) -> None:
+        """B4 to B7, in the committing thread."""
+        started = perf_counter()
+        self._transactions.commit(work, self.group_metadata())
+        self._observer.committed(work, perf_counter() - started)
+        failpoints.done("B7")
+
+    async def _settle(self) -> None:
+        """B3: waits for the previous cycle's commit; one transaction at a time."""
+        if self._commit is not None:
+            running, self._commit = self._commit, None
+            await running
+
+    def _commit_ended(self, commit: asyncio.Future[None]) -> None:
+        if not commit.cancelled() and (error := commit.exception()) is not None:
+            self._on_death(error)
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, InvariantViolated):
+            self._observer.invariant_violated()
+        self._on_death(error or RuntimeError("the commit cycle ended by itself"))

@@ -1,0 +1,191 @@
+"""Fetches batches on librdkafka and owns the order of a rebalance: steps A1, A3 and the call of R1.
+
+librdkafka runs rebalance callbacks only inside `consume`, so the consumer has a polling thread of its own. Whatever
+goes wrong here ends the process: a partition without an owner must never be read on.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, NamedTuple, Protocol
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as Record
+
+from processor.stream import failpoints
+
+log = structlog.get_logger()
+
+POLL_S: Final = 0.2
+
+
+class Batch(NamedTuple):
+    """Records as fetched, numbered without gaps so that a lost batch is noticed."""
+
+    sequence: int
+    records: list[Record]
+
+
+class PartitionOwner(Protocol):
+    """Who applies the batches; all calls arrive on the event loop."""
+
+    async def adopt(self, numbers: set[int]) -> None:
+        """Rebuilds the state of newly assigned partitions."""
+
+    async def release(self, numbers: set[int]) -> None:
+        """Settles and forgets revoked partitions."""
+
+    async def has_room(self) -> None:
+        """Returns when another batch may be delivered."""
+
+    async def arrived(self, sequence: int) -> None:
+        """Returns when the delivered batch is in the owner's hands."""
+
+
+class NotCoPartitionedError(Exception):
+    """A partition number came without all input topics, so one tenant's state would live in two places.
+
+    Operator action: all input topics must have the same number of partitions (`credits topics verify`) and every
+    worker of the group the range assignor (no other consumer may use this group id).
+    """
+
+
+class PartitionsLostError(Exception):
+    """The group gave our partitions away while we were silent: we are a zombie and must not write any more."""
+
+
+class Lane:
+    """A consumer that hands over whole fetched batches and waits for the owner at every rebalance."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        topics: Iterable[str],
+        owner: PartitionOwner,
+        *,
+        batch_max_events: int,
+        patience_s: float,
+        on_death: Callable[[BaseException], None],
+    ) -> None:
+        self._topics = tuple(topics)
+        self._owner = owner
+        self._batch_max_events = batch_max_events
+        self._patience_s = patience_s
+        self._on_death = on_death
+        self._incremental = config.get("group.protocol") == "consumer"
+        self._consumer = Consumer(config)
+        self._metadata: object = None
+        self._sequence = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._poll_until_stopped, name="lane", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._deliver: Callable[[Batch], Awaitable[None]]
+
+    def start(self, deliver: Callable[[Batch], Awaitable[None]]) -> None:
+        """Joins the group; `deliver` is awaited on the running event loop for every batch."""
+        self._loop = asyncio.get_running_loop()
+        self._deliver = deliver
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Leaves the group, which releases the partitions, and closes the consumer."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def group_metadata(self) -> object:
+        """Names the group generation to commit under.
+
+        With the classic protocol it is the one of the last assignment, so that a zombie can never borrow a newer one;
+        with KIP-848 the member epoch moves without an assignment, so the current one is asked for.
+        """
+        return self._consumer.consumer_group_metadata() if self._incremental else self._metadata
+
+    def assignment(self) -> list[TopicPartition]:
+        """Asked by Faust; the lane owns the assignment itself."""
+        return []
+
+    def _poll_until_stopped(self) -> None:
+        try:
+            self._consumer.subscribe(
+                list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
+            while not self._stopping.is_set():
+                self._poll_once()
+            self._consumer.close()
+        except BaseException as error:  # noqa: BLE001 - the thread's last word: the process ends with it
+            self._on_death(error)
+
+    def _poll_once(self) -> None:
+        # One call would wait until all of the batch or all of the time is there.
+        records = self._consumer.consume(1, POLL_S)
+        if not records:
+            return
+        records += self._consumer.consume(self._batch_max_events - 1, 0)
+        _raise_errors(record.error() for record in records)
+        self._wait_for(self._hand_over(records))
+
+    async def _hand_over(self, records: list[Record]) -> None:
+        await self._owner.has_room()
+        batch = Batch(self._sequence, records)
+        self._sequence += 1
+        await self._deliver(batch)
+        await self._owner.arrived(batch.sequence)
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, None], timeout_s: float | None = None) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        try:
+            numbers = self._co_partitioned(assigned)
+            if assigned:
+                # Waits until a predecessor's pending commit is decided.
+                committed = consumer.committed(assigned, self._patience_s)
+                _raise_errors(tp.error for tp in committed)
+                failpoints.done("A1")
+                self._wait_for(self._owner.adopt(numbers), self._patience_s)
+                failpoints.done("A2")
+            else:
+                committed = []
+            start = [
+                TopicPartition(tp.topic, tp.partition, tp.offset if tp.offset >= 0 else OFFSET_BEGINNING)
+                for tp in committed
+            ]
+            self._metadata = consumer.consumer_group_metadata()
+            if self._incremental:
+                consumer.incremental_assign(start)
+            else:
+                consumer.assign(start)
+            failpoints.done("A3")
+        except BaseException as error:  # noqa: BLE001 - librdkafka would swallow it
+            self._on_death(error)
+
+    def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        try:
+            self._wait_for(self._owner.release({tp.partition for tp in revoked}), self._patience_s)
+            if self._incremental:
+                consumer.incremental_unassign(revoked)
+            else:
+                consumer.unassign()
+        except BaseException as error:  # noqa: BLE001 - librdkafka would swallow it
+            self._on_death(error)
+
+    def _lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+        del consumer
+        self._on_death(PartitionsLostError(f"{len(lost)} partitions were given to another worker"))
+
+    def _co_partitioned(self, assigned: list[TopicPartition]) -> set[int]:
+        by_number: dict[int, set[str]] = {}
+        for tp in assigned:
+            by_number.setdefault(tp.partition, set()).add(tp.topic)
+        for number, topics in sorted(by_number.items()):
+            if topics != set(self._topics):
+                raise NotCoPartitionedError(f"partition {number} came with {sorted(topics)} only")
+        return set(by_number)
+
+
+def _raise_errors(errors: Iterable[KafkaError | None]) -> None:
+    for error in errors:
+        if error is not None:
+            raise KafkaException(error)

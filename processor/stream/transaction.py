@@ -1,0 +1,63 @@
+"""The worker's transactional producer: steps W1 and B4 to B6."""
+
+from typing import Any
+
+from confluent_kafka import Producer, TopicPartition
+
+from processor.stream import failpoints
+from processor.stream.work import Work
+
+
+class Transactions:
+    """One transactional producer per worker process; its id is stable across restarts.
+
+    Every call blocks: it runs in the committing thread, beside the next cycle's work. Any exception means that the
+    process must exit: what is in memory may not match what is committed.
+    """
+
+    def __init__(self, config: dict[str, Any], transactional_id: str, timeout_s: int) -> None:
+        self._patience_s = 3 * timeout_s
+        self._producer = Producer(
+            {
+                **config,
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": timeout_s * 1000,
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "batch.size": 1 << 20,
+                "message.max.bytes": 4 << 20,  # dead letters carry foreign records of any size the topic allows
+                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.kbytes": 1 << 20,
+                # A transaction begun right after another is told to wait for its markers: ask again at once,
+                # 100 ms (the default) would be the latency of every recharge.
+                "retry.backoff.ms": 1,
+                "retry.backoff.max.ms": 50,
+                "socket.nagle.disable": True,
+            }
+        )
+
+    def open(self) -> None:
+        """W1: fences an older self and aborts what it left open."""
+        self._producer.init_transactions(self._patience_s)
+        failpoints.done("W1")
+
+    def commit(self, work: Work, group_metadata: object) -> None:
+        """Commits one cycle: all of it becomes visible together with its input offsets, or none of it.
+
+        B4 produces, B5 adds the input offsets with the group generation (a stale one is refused by the broker),
+        B6 commits.
+        """
+        producer = self._producer
+        produce = producer.produce
+        producer.begin_transaction()
+        for topic, partition, key, value, headers in work.outputs:
+            if headers is None:
+                produce(topic, value, key, partition)
+            else:
+                produce(topic, value, key, partition, headers=headers)
+        failpoints.done("B4")
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in work.offsets.items()]
+        producer.send_offsets_to_transaction(offsets, group_metadata, self._patience_s)
+        failpoints.done("B5")
+        producer.commit_transaction(self._patience_s)
+        failpoints.done("B6")

@@ -1,0 +1,53 @@
+"""What one cycle wants to commit: records to produce, offsets to store, and what happened, for the metrics."""
+
+from collections import Counter, defaultdict
+from datetime import datetime
+
+from confluent_kafka import Message as Record
+
+from processor.contracts import topics
+from processor.domain.errors import InputRejected
+from processor.domain.ledger import RechargeRequest
+from processor.stream import dead_letters
+from processor.stream.dead_letters import KafkaHeaders
+
+Output = tuple[str, int, bytes | None, bytes | None, KafkaHeaders | None]
+"""Topic, partition, key, value, headers."""
+
+
+class Work:
+    """Gathers the effects of one batch; nothing of it is visible to anybody before the commit."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.events = 0
+        self.outputs: list[Output] = []
+        self.offsets: dict[tuple[str, int], int] = {}
+        self.event_ids: dict[int, list[bytes]] = defaultdict(list)
+        # For the metrics of the committed cycle:
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.parked: Counter[str] = Counter()
+        self.notices: Counter[str] = Counter()
+        self.debited_micros: Counter[str] = Counter()
+        self.decided: Counter[str] = Counter()
+        self.requests: list[RechargeRequest] = []
+        self.happened_at: list[datetime] = []
+        self.consumed: Counter[str] = Counter()
+        self.apply_s = 0.0
+
+    def produce(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
+        """Adds one record of ours to the transaction."""
+        self.outputs.append((topic, partition, key, value, None))
+
+    def park(self, record: Record, stage: str, kind: str, rejected: InputRejected) -> None:
+        """Adds the record, as it came, to the dead letters."""
+        partition = record.partition()
+        noted = dead_letters.headers(record, stage, rejected)
+        self.outputs.append((topics.DEAD_LETTERS, partition, record.key(), record.value(), noted))
+        self.outcomes[kind, "parked"] += 1
+        self.parked[rejected.reason] += 1
+
+    def reroute(self, record: Record, home: int, kind: str) -> None:
+        """Forwards the record, as it came, to the partition that owns its tenant."""
+        self.outputs.append((topics.USAGE_REROUTED, home, record.key(), record.value(), record.headers() or None))
+        self.outcomes[kind, "rerouted"] += 1

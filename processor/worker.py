@@ -1,0 +1,153 @@
+"""The stream processor: settings become objects here, and nowhere else."""
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from processor.contracts import topics
+from processor.contracts.decks import load_decks
+from processor.domain.tariff import Tariff
+from processor.observability.metrics import Metrics
+from processor.settings import Settings
+from processor.stream.batch_transport import BatchApp
+from processor.stream.cycle import Cycle
+from processor.stream.instance import DataDir
+from processor.stream.lane import Lane
+from processor.stream.partition import PartitionProcessor
+from processor.stream.recovery import recover
+from processor.stream.transaction import Transactions
+
+log = structlog.get_logger()
+
+EXIT_UNEXPECTED: Final = 70
+
+RECOVERY_PATIENCE_S: Final = 240
+"""How long an assignment may take before the worker gives up; below `max.poll.interval.ms`, so the group waits."""
+
+
+def die(error: BaseException) -> None:
+    """Ends the process at once: nothing is rolled back in memory, the supervisor starts a new one."""
+    log.error("the worker stops itself", error=f"{type(error).__name__}: {error}", exc_info=error)
+    os._exit(EXIT_UNEXPECTED)
+
+
+class Worker:
+    """One worker process: a Faust app with one agent, the lane, the cycle and the metrics."""
+
+    def __init__(self, settings: Settings, partitions: int) -> None:
+        self.settings = settings
+        self.data_dir = DataDir(settings.data_dir, settings.instance)
+        self.metrics = Metrics()
+        tariff = Tariff(load_decks(settings.rates, settings.default_currency), settings.policy)
+        client = settings.librdkafka()
+        self.cycle = Cycle(
+            Transactions(client, f"{settings.app_id}-{self.data_dir.instance}", settings.transaction_timeout_s),
+            lambda number: PartitionProcessor(number, partitions, tariff),
+            lambda fresh: recover(client, fresh, RECOVERY_PATIENCE_S),
+            self.metrics,
+            batch_max_events=settings.batch_max_events,
+            linger_s=settings.linger_ms / 1000,
+            on_death=die,
+        )
+        self.lane = Lane(
+            consumer_config(settings, self.data_dir.instance),
+            topics.INPUTS,
+            self.cycle,
+            batch_max_events=settings.batch_max_events,
+            patience_s=RECOVERY_PATIENCE_S,
+            on_death=die,
+        )
+        self.cycle.group_metadata = self.lane.group_metadata
+        self.app = faust_app(settings, self.lane, self.cycle)
+
+    async def run(self) -> None:
+        """Works until SIGTERM or SIGINT, then settles the running commit and leaves the group."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await self.cycle.start()
+        await self.app.start()
+        log.info("worker started", instance=self.data_dir.instance, app=self.settings.app_id)
+        await self.app.wait_for_stopped(stop)
+        if self.app.crashed:
+            die(self.app.crash_reason or RuntimeError("the Faust app crashed"))
+        log.info("worker stopping")
+        await self.lane.stop()
+        await self.cycle.stop()
+        await self.app.stop()
+        log.info("worker stopped")
+
+
+def consumer_config(settings: Settings, instance: str) -> dict[str, Any]:
+    """The lane's consumer: committed records only, offsets in the transaction only, co-partitioned by range."""
+    config: dict[str, Any] = {
+        **settings.librdkafka(),
+        "group.id": settings.app_id,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        # Input that is gone before it was charged is a loss that a person must hear of.
+        "auto.offset.reset": "error",
+        "fetch.wait.max.ms": 20,
+        "fetch.queue.backoff.ms": 5,
+        "fetch.message.max.bytes": 2 << 20,
+        "queued.max.messages.kbytes": 65_536,
+        "max.poll.interval.ms": 300_000,
+    }
+    if settings.group_protocol == "consumer":
+        # No instance id in the group: KIP-848 refuses a killed member's return until its session has run out.
+        return config | {"group.protocol": "consumer", "group.remote.assignor": "range"}
+    return config | {
+        "group.instance.id": instance,
+        "partition.assignment.strategy": "range",
+        "session.timeout.ms": settings.session_timeout_s * 1000,
+        "heartbeat.interval.ms": max(settings.session_timeout_s * 1000 // 6, 100),
+    }
+
+
+def faust_app(settings: Settings, lane: Lane, cycle: Cycle) -> BatchApp:
+    """The Faust frame: one agent that hands every batch to the cycle."""
+    app = BatchApp(
+        settings.app_id,
+        broker=f"kafka://{settings.brokers.split(',')[0]}",
+        store="memory://",
+        datadir=str(settings.data_dir / "faust"),
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        table_standby_replicas=0,
+        loop=asyncio.get_event_loop(),
+    )
+    app.lane = lane
+
+    @app.agent(app.topic(*topics.INPUTS, key_serializer="raw", value_serializer="raw", value_type=None))
+    async def meter(stream: Any) -> None:
+        async for event in stream.noack().events():
+            try:
+                cycle.offer(event.message.value)
+            except Exception as error:  # noqa: BLE001 - Faust would restart the agent and lose the batch
+                die(error)
+            event.ack()
+
+    return app
+
+
+def run(settings: Settings, partitions: int, on_ready: Callable[[Worker], None] | None = None) -> None:
+    """Runs one worker in this process until it is told to stop."""
+    # The collector walks every account and id again and again at its default thresholds; cycles are rare here.
+    gc.set_threshold(100_000, 10, 1000)
+
+    async def main() -> None:
+        worker = Worker(settings, partitions)
+        if on_ready is not None:
+            on_ready(worker)
+        await worker.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
