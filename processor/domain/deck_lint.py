@@ -4,7 +4,7 @@ An error loses money or makes a price a matter of chance; a warning leaves usage
 a note is worth knowing. Decks are judged together, as the tariff uses them, but each currency for itself.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -50,6 +50,10 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     line: int | None = None
 
 
+_Gap = tuple[Severity, Kind, str, str | None]
+"""Severity, kind, explanation and prefix of a finding about all rows of a currency together."""
+
+
 class _Placed(Struct, frozen=True):
     """A row and where it stands."""
 
@@ -63,7 +67,10 @@ def lint(decks: Sequence[Deck]) -> list[Finding]:
     placed = [_Placed(row, deck.deck_id, at) for deck in decks for at, row in enumerate(deck.rows, _FIRST_LINE)]
     findings = [*_duplicates(placed), *_single_rows(placed), *_currencies(placed)]
     for currency in sorted({each.row.currency for each in placed}):
-        findings += _coverage([each.row for each in placed if each.row.currency == currency], currency)
+        for severity, kind, explanation, prefix in _coverage([p.row for p in placed if p.row.currency == currency]):
+            findings.append(
+                Finding(severity=severity, kind=kind, explanation=explanation, prefix=prefix, currency=currency)
+            )
     return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.kind, f.prefix or "", f.line or 0))
 
 
@@ -133,12 +140,8 @@ def _currencies(placed: list[_Placed]) -> Iterator[Finding]:
         yield Finding(severity="warning", kind="currency_mix", explanation=explanation)
 
 
-def _coverage(rows: list[Row], currency: str) -> Iterator[Finding]:
+def _coverage(rows: list[Row]) -> Iterator[_Gap]:
     """Reports which numbers the rows of one currency leave without a price, or price as something they are not."""
-
-    def gap(kind: Kind, explanation: str, prefix: str | None = None, severity: Severity = "warning") -> Finding:
-        return Finding(severity=severity, kind=kind, explanation=explanation, prefix=prefix, currency=currency)
-
     outbound: dict[str, list[Row]] = {}
     for row in rows:
         if row.direction == "outbound":
@@ -148,17 +151,18 @@ def _coverage(rows: list[Row], currency: str) -> Iterator[Finding]:
         if _matches(outbound, code):
             continue
         if code in started:
-            yield gap("no_root", f"+{code} ({name}) has rows but none for the code itself: the rest has no price", code)
+            explanation = f"+{code} ({name}) has rows but none for the code itself: the rest has no price"
+            yield "warning", "no_root", explanation, code
         elif code in SATELLITE_CODES:
-            yield gap("no_satellite", f"no row for satellite code +{code} ({name})", code)
+            yield "warning", "no_satellite", f"no row for satellite code +{code} ({name})", code
         else:
-            yield gap("no_country", f"no row for +{code} ({name})", code)
+            yield "warning", "no_country", f"no row for +{code} ({name})", code
     for special in SPECIAL_RANGES:
-        if special.prefix[: len(country_code(special.prefix))] in started:
-            yield from _special(outbound, special, gap)
-    yield from (gap("no_mobile", explanation, prefix) for prefix, explanation in _without_mobile(outbound))
+        if country_code(special.prefix) in started:
+            yield from _special(outbound, special)
+    yield from _without_mobile(outbound)
     if all(row.direction == "outbound" for row in rows):
-        yield gap("no_inbound", "no inbound row: calls to toll-free numbers have no price")
+        yield "warning", "no_inbound", "no inbound row: calls to toll-free numbers have no price", None
 
 
 def _matches(outbound: dict[str, list[Row]], prefix: str) -> list[Row]:
@@ -167,3 +171,35 @@ def _matches(outbound: dict[str, list[Row]], prefix: str) -> list[Row]:
         if found := outbound.get(prefix[:length]):
             return found
     return []
+
+
+def _special(outbound: dict[str, list[Row]], special: SpecialRange) -> Iterator[_Gap]:
+    """Reports a dear range that has no row of its own; rows for all ten continuations are as good as one."""
+    prefix, name = special.prefix, f"+{special.prefix} ({special.name})"
+    if prefix in outbound or all(prefix + digit in outbound for digit in "0123456789"):
+        return
+    found = _matches(outbound, prefix)
+    if not found:
+        yield "warning", "premium_missing", f"{name} has no row: state its price, or that it is not allowed", prefix
+        return
+    row = found[0]
+    if row.allowed and row.type != special.type:
+        rate = show(row.rate_micros_per_min)
+        explanation = f"{name} falls through to {row.prefix} {row.destination}, {row.type}, at {rate} per minute"
+        yield "error", "premium_as_landline", explanation, prefix
+
+
+def _without_mobile(outbound: dict[str, list[Row]]) -> Iterator[_Gap]:
+    """Names the countries whose mobiles would be priced as landlines."""
+    types: dict[str, set[str]] = {}
+    landline: dict[str, Row] = {}
+    for prefix in sorted(outbound, key=len):
+        for row in outbound[prefix]:
+            types.setdefault(row.country, set()).add(row.type)
+            if row.type == "landline":
+                landline.setdefault(row.country, row)
+    for country, row in sorted(landline.items()):
+        if not types[country] & {"mobile", "mixed"}:
+            rate = show(row.rate_micros_per_min)
+            explanation = f"{country} has no mobile row: its mobiles are priced as landlines, {rate} per minute"
+            yield "warning", "no_mobile", explanation, row.prefix

@@ -7,11 +7,6 @@ from typing import Final
 
 from msgspec import Struct
 
-TWO_DIGIT_CODES: Final = frozenset(
-    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58"
-    " 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98".split()
-)
-
 _CODES: Final = """
 1 North America
 20 Egypt, 211 South Sudan, 212 Morocco, 213 Algeria, 216 Tunisia, 218 Libya, 220 Gambia, 221 Senegal, 222 Mauritania
@@ -49,6 +44,8 @@ COUNTRY_CODES: Final[dict[str, str]] = {
     code: name for entry in _CODES.strip().replace("\n", ", ").split(", ") for code, _, name in [entry.partition(" ")]
 }
 """Every geographic country code and who answers it."""
+
+_TWO_DIGITS: Final = frozenset(code for code in COUNTRY_CODES if len(code) == 2)
 
 SATELLITE_CODES: Final[dict[str, str]] = {
     "870": "Inmarsat",
@@ -100,4 +97,4 @@ def country_code(prefix: str) -> str:
     """
     if prefix[0] in "17":
         return prefix[0]
-    return prefix[:2] if prefix[:2] in TWO_DIGIT_CODES else prefix[:3]
+    return prefix[:2] if prefix[:2] in _TWO_DIGITS else prefix[:3]
