@@ -223,7 +223,8 @@ class EmbeddedBroker:
             return BrokerError(f"No space left on the disk of {self.data_dir}", artifacts.SPACE_REMEDY)
         if os.strerror(errno.EADDRINUSE) in text:
             return BrokerError(f"Port {self.port} on {HOST} was taken meanwhile", "Repeat, or choose another port.")
-        last = "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:])
+        telling = [line for line in lines if not line.startswith("\tat ")]
+        last = "\n".join(f"  {line}" for line in telling[-LOG_LINES_SHOWN:])
         where = "" if self._temporary_dir else f" The whole log: {self.log_path}"
         return BrokerError(problem, f"Its last words:\n{last}\n{where}".rstrip())
 

@@ -23,6 +23,7 @@ from confluent_kafka.admin import (
 
 from processor import contracts
 
+CONNECT_TIMEOUT_S: Final = 5.0
 REQUEST_TIMEOUT_S: Final = 10.0
 USABLE_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.02
@@ -37,6 +38,9 @@ NOT_YET: Final = frozenset(
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError._NOENT,  # noqa: SLF001 - librdkafka: no leaders found
     }
 )
 """What a partition answers while it comes up."""
@@ -188,7 +192,7 @@ def _admin(brokers: str, security: Security) -> AdminClient:
 
 def _found(client: AdminClient, names: Iterable[str]) -> dict[str, _Found]:
     """Describes those of the named topics that exist."""
-    present = client.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    present = client.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     topics = {name: present[name] for name in names if name in present}
     if not topics:
         return {}

@@ -1,0 +1,50 @@
+"""Fixtures that need a real broker: one per test session, with fresh topics per test."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from processor.embedded import artifacts
+from processor.embedded.broker import EmbeddedBroker
+from processor.embedded.errors import BrokerError
+from processor.stream import topics as stream_topics
+
+PARTITIONS = 8
+DELETED_S = 20.0
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedBroker]:
+    """A running broker for the whole session; tests that freeze or kill one start their own."""
+    try:
+        artifacts.jars()
+        artifacts.java()
+    except BrokerError as error:
+        pytest.skip(f"no broker: {error}")
+    with EmbeddedBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def topics(broker: EmbeddedBroker) -> str:
+    """The broker's address, with every topic of the project fresh and empty, and no other topic of an earlier test."""
+    delete_topics(broker.bootstrap)
+    done = stream_topics.apply(broker.bootstrap, PARTITIONS, 1)
+    assert not done.problems
+    return broker.bootstrap
+
+
+def delete_topics(bootstrap: str) -> None:
+    """Deletes every topic that is not Kafka's own and returns when none is left."""
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    deadline = time.monotonic() + DELETED_S
+    while names := [name for name in client.list_topics(timeout=10).topics if not name.startswith("__")]:
+        assert time.monotonic() < deadline, f"still there: {names}"
+        for future in client.delete_topics(names, request_timeout=10).values():
+            try:
+                future.result()
+            except KafkaException:  # deleted already, the listing lags behind
+                time.sleep(0.01)
