@@ -1,0 +1,96 @@
+"""Which recharges have a result already: read back from the results topic, so the worker needs no disk.
+
+A result and the offset of its command commit together, so only a command that was sent twice can meet its own
+result here. The meter asks again within minutes; results older than the look-back cannot be asked for any more, and if
+they were, the provider's answer and the event's id would be those of the first result.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from kafka import KafkaConsumer, TopicPartition
+from msgspec import Struct
+
+LOOK_BACK_S: Final = 3600
+"""Twelve times the deadline after which the meter asks again."""
+REMEMBERED: Final = 200_000
+"""Ids per partition kept in memory: an hour of 55 payments a second."""
+
+
+class _Data(Struct):
+    recharge_id: str
+
+
+class _Result(Struct):
+    data: _Data
+
+
+_decode = msgspec.json.Decoder(_Result).decode
+
+
+class KnownResults:
+    """The recharge ids with a committed result, by partition of the results topic."""
+
+    def __init__(self, conf: Mapping[str, Any], topic: str) -> None:
+        self._conf = conf
+        self._topic = topic
+        self._ids: dict[int, OrderedDict[str, None]] = {}
+
+    def load(self, partitions: Iterable[int]) -> None:
+        """Reads back the partitions that are not known yet; waits for transactions that are still open in them."""
+        missing = [TopicPartition(self._topic, part) for part in partitions if part not in self._ids]
+        if not missing:
+            return
+        found: dict[int, OrderedDict[str, None]] = {at.partition: OrderedDict() for at in missing}
+        for partition, value in self._read(missing):
+            try:
+                found[partition][_decode(value).data.recharge_id] = None
+            except msgspec.DecodeError:
+                continue  # not a result: the meter parks it
+        self._ids.update(found)
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """Drops partitions that another worker decides about from now on."""
+        for partition in partitions:
+            self._ids.pop(partition, None)
+
+    def add(self, partition: int, recharge_id: str) -> None:
+        """Remembers a result that has just been committed."""
+        known = self._ids[partition]
+        known[recharge_id] = None
+        if len(known) > REMEMBERED:
+            known.popitem(last=False)
+
+    def __contains__(self, key: tuple[int, str]) -> bool:
+        partition, recharge_id = key
+        return recharge_id in self._ids[partition]
+
+    def _read(self, partitions: list[TopicPartition]) -> Iterable[tuple[int, bytes]]:
+        with _reader(self._conf, "read_uncommitted") as reader:
+            ends = reader.end_offsets(partitions)
+        with _reader(self._conf, "read_committed") as reader:
+            reader.assign(partitions)
+            since_ms = int((time.time() - LOOK_BACK_S) * 1000)
+            starts = reader.offsets_for_times(dict.fromkeys(partitions, since_ms))
+            for at in partitions:
+                start = starts.get(at)
+                reader.seek(at, start.offset if start is not None else ends[at])
+            while any(reader.position(at) < ends[at] for at in partitions):
+                for at, records in reader.poll(timeout_ms=100).items():
+                    for record in records:
+                        if record.value is not None:
+                            yield at.partition, record.value
+
+
+def _reader(conf: Mapping[str, Any], isolation: str) -> Any:
+    return KafkaConsumer(
+        **conf,
+        isolation_level=isolation,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        fetch_max_wait_ms=50,
+    )

@@ -1,0 +1,225 @@
+"""Reads recharge commands, charges them, publishes each result once.
+
+A result and the offset of its command are one Kafka transaction. What a crash leaves, step by step:
+
+  1. polled            nothing happened; the commands are read again
+  2. charged           the provider remembers by recharge id; asked again it gives the same answer, no second charge
+  3. results produced  the transaction is aborted by the next worker's start, nobody has seen them
+  4. committed         results and offsets are there together
+"""
+
+import time
+from collections.abc import Mapping
+from threading import Event
+from typing import Any, Final
+
+import structlog
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import CommitFailedError, FencedInstanceIdError
+from msgspec import Struct
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from processor.contracts import topics
+from processor.payments.batch import Cashier, Command, Verdict, decode, judge, result_record
+from processor.payments.counters import Payments
+from processor.payments.known_results import KnownResults
+from processor.payments.provider import PaymentProvider
+
+POLL_MS: Final = 200
+SUMMARY_S: Final = 10.0
+COMMIT_S: Final = 30.0
+CONNECT_MS: Final = 10_000
+CONTENT_TYPE: Final = [("content-type", b"application/cloudevents+json")]
+
+log = structlog.get_logger(__name__)
+
+
+class TopicsMissing(Exception):  # noqa: N818
+    """The topics have not been created."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much the worker takes on. A batch must end well before `max_poll_interval_ms`, so patience is bounded."""
+
+    batch: int = 256
+    concurrency: int = 32
+    patience_s: float = 20.0
+    session_timeout_s: int = 10
+    transaction_timeout_s: int = 10
+    max_poll_interval_s: int = 300
+
+
+class PaymentWorker:
+    """One member of the consumer group of payment workers.
+
+    `conf` holds kafka-python's connection settings; `instance` is stable over restarts: it is the suffix of the
+    transactional id, so a restarted worker aborts what its dead self left open, and an older self still running is
+    refused by the broker.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        provider: PaymentProvider,
+        *,
+        group: str,
+        instance: str,
+        limits: Limits | None = None,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._conf, self._provider = conf, provider
+        self._group, self._instance = group, instance
+        self._limits = limits or Limits()
+        self._payments = Payments(registry)
+        self._known = KnownResults(conf, topics.RECHARGE_RESULTS)
+        self._stop = Event()
+
+    def stop(self) -> None:
+        """Asks `run` to finish its batch and return; may be called from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Works until `stop`.
+
+        Raises `UndecodableCommand`, `TopicsMissing`, or whatever Kafka or the provider failed with; then nothing of
+        the running batch is committed.
+        """
+        producer = self._producer()
+        try:
+            producer.init_transactions()
+            if not producer.partitions_for(topics.RECHARGE_RESULTS):
+                raise TopicsMissing(topics.RECHARGE_RESULTS)
+            consumer = self._consumer()
+            try:
+                self._loop(consumer, producer)
+            finally:
+                consumer.close(autocommit=False)
+        finally:
+            producer.close(timeout=5)
+
+    def _loop(self, consumer: Any, producer: Any) -> None:
+        cashier = Cashier(
+            self._provider, self._stop, concurrency=self._limits.concurrency, patience_s=self._limits.patience_s
+        )
+        log.info("payment worker started", group=self._group, instance=self._instance, provider=self._provider.name)
+        summary_at = time.monotonic() + SUMMARY_S
+        try:
+            while not self._stop.is_set():
+                polled = consumer.poll(timeout_ms=POLL_MS)
+                if polled:
+                    self._settle(consumer, producer, cashier, polled)
+                if time.monotonic() >= summary_at:
+                    log.info("payments", **self._payments.summary())
+                    summary_at = time.monotonic() + SUMMARY_S
+        finally:
+            cashier.close()
+            log.info("payment worker stopped", **self._payments.summary())
+
+    def _settle(self, consumer: Any, producer: Any, cashier: Cashier, polled: Mapping[Any, list[Any]]) -> None:
+        """Takes one batch through the steps of the module's docstring."""
+        # Step 1: polled. A result has its tenant's key, hence its command's partition.
+        batch = {at.partition: [decode(at.partition, r.offset, r.value) for r in read] for at, read in polled.items()}
+        self._known.load(batch)
+        # Step 2: charged.
+        new = (command.charge for commands in batch.values() for command in commands if not self._is_known(command))
+        verdict = judge(batch, self._is_known, cashier.charge(new))
+        # Steps 3 and 4: results and offsets, in one transaction.
+        again = verdict.next_offsets
+        if self._commit(consumer, producer, verdict):
+            self._report(verdict)
+            again = {partition: again[partition] for partition in verdict.unanswered}
+        else:
+            again = {partition: commands[0].offset for partition, commands in batch.items()}
+        for at in consumer.assignment():
+            if at.partition in again:
+                consumer.seek(at, again[at.partition])
+
+    def _commit(self, consumer: Any, producer: Any, verdict: Verdict) -> bool:
+        """Commits one batch; False when the group has moved on meanwhile and nothing was committed."""
+        offsets = {
+            TopicPartition(topics.RECHARGE_COMMANDS, partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in verdict.next_offsets.items()
+        }
+        producer.begin_transaction()
+        try:
+            sent = [
+                producer.send(
+                    topics.RECHARGE_RESULTS,
+                    key=command.charge.tenant_id.encode(),
+                    value=result_record(command.charge, decision, self._provider.name),
+                    headers=CONTENT_TYPE,
+                )
+                for command, decision in verdict.results
+            ]
+            producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
+            for future in sent:
+                future.get(timeout=COMMIT_S)
+        except (CommitFailedError, FencedInstanceIdError) as error:
+            producer.abort_transaction()
+            log.warning("the group was rebalanced: reading the batch again", reason=type(error).__name__)
+            return False
+        producer.commit_transaction()
+        return True
+
+    def _report(self, verdict: Verdict) -> None:
+        self._payments.count("repeated", verdict.repeated)
+        for command, decision in verdict.results:
+            self._known.add(command.partition, command.charge.recharge_id)
+            self._payments.count(decision.status)
+            log.debug("decided", recharge_id=command.charge.recharge_id, status=decision.status)
+        for partition, commands in verdict.unanswered.items():
+            self._payments.count("unanswered", commands)
+            log.warning("the provider does not answer: asking again", partition=partition, commands=commands)
+
+    def _is_known(self, command: Command) -> bool:
+        return (command.partition, command.charge.recharge_id) in self._known
+
+    def _producer(self) -> Any:
+        limits = self._limits
+        return KafkaProducer(
+            **self._conf,
+            transactional_id=f"{self._group}-{self._instance}",
+            transaction_timeout_ms=limits.transaction_timeout_s * 1000,
+            bootstrap_timeout_ms=CONNECT_MS,
+            max_block_ms=int(COMMIT_S * 1000),
+            allow_auto_create_topics=False,
+            acks="all",
+        )
+
+    def _consumer(self) -> Any:
+        limits = self._limits
+        consumer = KafkaConsumer(
+            **self._conf,
+            group_id=self._group,
+            group_instance_id=self._instance,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            bootstrap_timeout_ms=CONNECT_MS,
+            max_poll_records=limits.batch,
+            max_poll_interval_ms=limits.max_poll_interval_s * 1000,
+            session_timeout_ms=limits.session_timeout_s * 1000,
+            heartbeat_interval_ms=limits.session_timeout_s * 1000 // 4,
+            fetch_max_wait_ms=100,
+        )
+        consumer.subscribe([topics.RECHARGE_COMMANDS], listener=_Reassigned(self._known))
+        return consumer
+
+
+class _Reassigned(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """Forgets the results of partitions that somebody else may decide about in the meantime."""
+
+    def __init__(self, known: KnownResults) -> None:
+        self._known = known
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        """Forgets the partitions; they are read back when they return."""
+        self._known.forget(at.partition for at in revoked)
+
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        """Does nothing: partitions are read back with their first command."""
+
+    def on_partitions_lost(self, lost: Any) -> None:
+        """Forgets the partitions."""
+        self._known.forget(at.partition for at in lost)
