@@ -1,0 +1,297 @@
+"""Recomputes every balance from the ledger and compares it with the published state: pure, one pass, while all runs.
+
+The caller reads the state first and the ledger afterwards, so the ledger reaches at least as far as the state. A ledger
+that retention has trimmed proves less: a tenant whose first entry is not its first ever starts from the balance before
+that entry, and its lots are not compared.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from processor.domain.ledger import EntryKind, LotChange
+from processor.domain.money import Micros, show
+
+FindingKind = Literal[
+    "revision_hole",
+    "revision_repeated",
+    "chain_broken",
+    "lot_below_zero",
+    "overdraft_below_zero",
+    "applied_twice",
+    "balance_differs",
+    "overdraft_differs",
+    "lots_differ",
+    "ledger_too_short",
+    "state_missing",
+    "command_repeated",
+    "command_changed",
+    "command_missing",
+    "sequence_hole",
+    "second_in_flight",
+    "recharge_not_credited",
+    "recharge_credited_twice",
+    "recharge_without_result",
+]
+
+FINDINGS_KEPT: Final = 1000
+"""More drift than anybody reads; the count goes on."""
+
+
+class Finding(Struct, frozen=True):
+    """One drift: whose, at which revision or recharge, and what is wrong in a sentence."""
+
+    kind: FindingKind
+    tenant_id: str
+    at: str
+    message: str
+
+
+class Findings:
+    """Collects what is found, the first ones word by word and all by number."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.count = 0
+
+    def add(self, kind: FindingKind, tenant_id: str, at: object, message: str) -> None:
+        """Notes one drift."""
+        self.count += 1
+        if len(self.kept) < FINDINGS_KEPT:
+            self.kept.append(Finding(kind, tenant_id, str(at), message))
+
+
+class AuditedEntry(Struct, gc=False):
+    """What the audit reads of a ledger entry."""
+
+    tenant_id: str
+    revision: int
+    kind: EntryKind
+    event_id: str
+    event_source: str
+    occurred_at: datetime
+    recorded_at: datetime
+    amount_micros: Micros
+    balance_micros: Micros
+    lots: list[LotChange]
+
+
+class AuditedLot(Struct, gc=False):
+    """What the audit reads of a lot in the state."""
+
+    lot_id: str
+    remaining_micros: Micros
+
+
+class AuditedDecision(Struct, gc=False):
+    """A final result of a recharge that the state remembers."""
+
+    recharge_id: str
+    status: str
+
+
+class AuditedRecharge(Struct, gc=False):
+    """What the audit reads of the recharge state machine."""
+
+    sequence: int = 0
+    in_flight: str | None = None
+    decided: list[AuditedDecision] = []
+
+
+class AuditedState(Struct, gc=False):
+    """What the audit reads of a record of `account.state.v1`."""
+
+    tenant_id: str
+    revision: int
+    balance_micros: Micros
+    overdraft_micros: Micros
+    lots: list[AuditedLot]
+    recharge: AuditedRecharge
+
+
+class _Fold(Struct):
+    """A tenant's account as its ledger entries tell it so far; `lots` is None when earlier entries are missing."""
+
+    revision: int = 0
+    balance_micros: Micros = 0
+    overdraft_micros: Micros = 0
+    lots: dict[str, Micros] | None = None
+    trimmed_before: datetime | None = None
+    compared: bool = False
+
+
+class Books:
+    """Folds the ledger and compares it with the states. Call `state` for all of them, then `entry`, then `close`."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.entries = 0
+        self._findings = findings
+        self._states: dict[str, AuditedState] = {}
+        self._folds: dict[str, _Fold] = {}
+        self._applied: dict[tuple[str, str, str], set[str]] = {}
+
+    @property
+    def tenants(self) -> int:
+        """How many tenants have a state or an entry."""
+        return len(self._states.keys() | self._folds.keys())
+
+    @property
+    def partial(self) -> int:
+        """How many tenants' first entries are gone, so that only the rest was checked."""
+        return sum(1 for fold in self._folds.values() if fold.trimmed_before is not None)
+
+    def state(self, tenant_id: str, state: AuditedState | None) -> None:
+        """Takes the latest state of a tenant; None is a tombstone."""
+        if state is None:
+            self._states.pop(tenant_id, None)
+        else:
+            self._states[tenant_id] = state
+
+    def states(self) -> Iterable[AuditedState]:
+        """Returns the states as they were read."""
+        return self._states.values()
+
+    def state_of(self, tenant_id: str) -> AuditedState | None:
+        """Returns the state of one tenant as it was read."""
+        return self._states.get(tenant_id)
+
+    def trimmed_before(self, tenant_id: str) -> datetime | None:
+        """Returns when the first entry that is left was recorded, for a tenant whose earlier ones are gone."""
+        fold = self._folds.get(tenant_id)
+        return fold.trimmed_before if fold is not None else None
+
+    def stateless(self) -> set[str]:
+        """Names the tenants that have entries and no state: new since the states were read, or lost."""
+        return self._folds.keys() - self._states.keys()
+
+    def entry(self, entry: AuditedEntry) -> None:
+        """Takes the next entry of a tenant, in the order of its partition."""
+        self.entries += 1
+        tenant = entry.tenant_id
+        fold = self._folds.get(tenant)
+        if fold is None:
+            fold = self._folds[tenant] = self._first(entry)
+        elif entry.revision != fold.revision + 1 and not self._follows(fold, entry):
+            return
+        balance = fold.balance_micros + entry.amount_micros
+        if balance != entry.balance_micros:
+            self._findings.add(
+                "chain_broken",
+                tenant,
+                f"r{entry.revision}",
+                f"the balance before and the amount make {show(balance)}, the entry says {show(entry.balance_micros)}",
+            )
+        fold.revision = entry.revision
+        fold.balance_micros = entry.balance_micros
+        self._move(fold, entry)
+        self._once(entry)
+        if not fold.compared:
+            state = self._states.get(tenant)
+            if state is not None and state.revision == entry.revision:
+                self._compare(fold, state)
+
+    def end_of_partitions(self) -> None:
+        """Forgets the event ids: all entries of the tenants so far have been read."""
+        self._applied.clear()
+
+    def close(self, lost: set[str]) -> None:
+        """Judges what only the end shows; `lost` are the tenants still without a state after it was read once more."""
+        for tenant in sorted(lost):
+            self._findings.add("state_missing", tenant, "", "there are ledger entries and no state")
+        for tenant, state in self._states.items():
+            fold = self._folds.get(tenant) or _Fold(lots={})
+            if fold.compared:
+                continue
+            if fold.revision < state.revision:
+                self._findings.add(
+                    "ledger_too_short",
+                    tenant,
+                    f"r{state.revision}",
+                    f"the state is at revision {state.revision}, the ledger ends at {fold.revision}",
+                )
+            elif state.revision == 0:
+                self._compare(_Fold(lots={}), state)
+
+    def _first(self, entry: AuditedEntry) -> _Fold:
+        if entry.revision == 1:
+            return _Fold(lots={})
+        before = entry.balance_micros - entry.amount_micros
+        return _Fold(revision=entry.revision - 1, balance_micros=before, trimmed_before=entry.recorded_at)
+
+    def _follows(self, fold: _Fold, entry: AuditedEntry) -> bool:
+        """Notes a revision that is not the next one; False when the entry must not be counted."""
+        at, expected = f"r{entry.revision}", fold.revision + 1
+        if entry.revision < expected:
+            self._findings.add("revision_repeated", entry.tenant_id, at, "the ledger has had this revision before")
+            return False
+        self._findings.add("revision_hole", entry.tenant_id, at, f"revision {expected} is missing before this one")
+        fold.balance_micros = entry.balance_micros - entry.amount_micros
+        fold.lots = None
+        return True
+
+    def _move(self, fold: _Fold, entry: AuditedEntry) -> None:
+        """Applies the entry to the lots; what they do not carry of its amount changes the overdraft."""
+        lots = fold.lots
+        if lots is None:
+            return
+        moved = 0
+        for change in entry.lots:
+            moved += change.amount_micros
+            left = lots.get(change.lot_id, 0) + change.amount_micros
+            if left < 0:
+                self._findings.add(
+                    "lot_below_zero",
+                    entry.tenant_id,
+                    f"r{entry.revision}",
+                    f"{change.lot_id} is left with {show(left)}",
+                )
+            if left:
+                lots[change.lot_id] = left
+            else:
+                lots.pop(change.lot_id, None)
+        fold.overdraft_micros += moved - entry.amount_micros
+        if fold.overdraft_micros < 0:
+            self._findings.add(
+                "overdraft_below_zero",
+                entry.tenant_id,
+                f"r{entry.revision}",
+                f"the lots changed by {show(moved)}, the entry says {show(entry.amount_micros)}",
+            )
+            fold.lots = None
+
+    def _once(self, entry: AuditedEntry) -> None:
+        """An event yields at most one entry of each kind; expiry is due to time and only noticed by an event."""
+        if entry.kind == "expiry":
+            return
+        key = entry.tenant_id, entry.kind, entry.event_source
+        applied = self._applied.get(key)
+        if applied is None:
+            applied = self._applied[key] = set()
+        if entry.event_id in applied:
+            self._findings.add(
+                "applied_twice",
+                entry.tenant_id,
+                f"r{entry.revision}",
+                f"event {entry.event_id} has a {entry.kind} before",
+            )
+        applied.add(entry.event_id)
+
+    def _compare(self, fold: _Fold, state: AuditedState) -> None:
+        """Holds the state against the ledger at the state's revision."""
+        fold.compared = True
+        at = f"r{state.revision}"
+        pairs: tuple[tuple[FindingKind, Micros, Micros], ...] = (
+            ("balance_differs", fold.balance_micros, state.balance_micros),
+            ("overdraft_differs", fold.overdraft_micros, state.overdraft_micros),
+        )
+        for kind, told, found in pairs if fold.lots is not None else pairs[:1]:
+            if told != found:
+                self._findings.add(kind, state.tenant_id, at, f"the ledger makes {show(told)}, the state {show(found)}")
+        if fold.lots is None:
+            return
+        published = {lot.lot_id: lot.remaining_micros for lot in state.lots}
+        if published != fold.lots:
+            names = sorted(name for name, _ in published.items() ^ fold.lots.items())
+            self._findings.add("lots_differ", state.tenant_id, at, f"other remainders in {', '.join(names[:3])}")
