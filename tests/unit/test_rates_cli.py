@@ -1,0 +1,146 @@
+"""`credits rates` imports cards, fails on dangerous decks, and explains a price the way the meter finds it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from processor.cli.rates import rates_group
+from processor.domain.tariff import Tariff
+from tests.unit.builders import Meter, call
+from tests.unit.test_deck_lint import SAMPLE
+from tests.unit.test_decks import HEADER, parse
+
+DECK = f"""\
+{HEADER},direction,connect_fee,initial_s,increment_s,effective_to,allowed
+44,United Kingdom,landline,GB,0.0155,,,60,1,,
+447,United Kingdom mobile,mobile,GB,0.155,,0.05,30,6,2026-07-01,
+449,United Kingdom premium,premium,GB,1,,,,,,false
+1800,Toll-free,toll-free,US,0.03,inbound,,,,,
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty directory without settings from outside; the sample card and a deck are in it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("CREDITS_RATES", "CREDITS_DEFAULT_CURRENCY", "CREDITS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "card.csv").write_text(SAMPLE)
+    (tmp_path / "deck.csv").write_text(DECK)
+    return tmp_path
+
+
+def rates(*arguments: str) -> Result:
+    return CliRunner().invoke(rates_group, arguments)
+
+
+def test_import_writes_a_deck_that_lint_reads_and_fails_on(here):
+    done = rates("import", "card.csv", "-o", "carrier.csv")
+    assert (done.exit_code, done.output) == (
+        0,
+        "carrier.csv: 8 rows. Check them: credits rates lint carrier.csv\n",
+    )
+    assert (here / "carrier.csv").read_text().startswith(f"{HEADER}\n44,United Kingdom,landline,GB,0.011\n")
+    judged = rates("lint", "carrier.csv")
+    assert judged.exit_code == 1
+    assert "premium_as_landline" in judged.output
+    assert "errors, " in judged.output.splitlines()[-1]
+
+
+def test_import_of_something_else_fails_with_the_line_and_writes_nothing(here):
+    done = rates("import", "deck.csv", "-o", "out.csv")
+    assert done.exit_code == 1
+    assert "deck, line 1: the header is not the vendor's" in done.output
+    assert not (here / "out.csv").exists()
+
+
+def test_lint_of_the_deck_of_the_package_is_clean(here):
+    done = rates("lint")
+    assert (done.exit_code, done.output) == (0, "No findings.\n")
+
+
+def test_lint_without_arguments_checks_the_decks_of_the_settings(here, monkeypatch):
+    monkeypatch.setenv("CREDITS_RATES", "deck.csv")
+    assert "44843" in rates("lint").output
+
+
+def test_lint_speaks_json_and_warnings_alone_do_not_fail(here):
+    (here / "small.csv").write_text(f"{HEADER}\n352,Luxembourg,mixed,LU,0.05\n")
+    done = rates("lint", "small.csv", "--json")
+    assert done.exit_code == 0
+    found = json.loads(done.output)
+    assert {finding["severity"] for finding in found} == {"warning"}
+    assert {"severity": "warning", "kind": "no_satellite", "prefix": "870", "currency": "USD"}.items() <= next(
+        finding for finding in found if finding.get("prefix") == "870"
+    ).items()
+
+
+def test_lint_reports_the_mistakes_of_all_decks_at_once(here):
+    for name in ("one", "two"):
+        (here / f"{name}.csv").write_text(f"{HEADER}\n+44,UK,landline,GB,1\n")
+    done = rates("lint", "one.csv", "deck.csv", "two.csv")
+    assert done.exit_code == 1
+    assert "one, line 2: prefix" in done.output
+    assert "two, line 2: prefix" in done.output
+
+
+def test_price_explains_every_step(here):
+    done = rates("price", "+447911123456", "--seconds", "61", "--at", "2026-03-15T12:00:00Z", "--rates", "deck.csv")
+    deck = parse(DECK, "deck").rows[0].deck
+    assert done.exit_code == 0
+    assert done.output.splitlines() == [
+        "number    +447911123456, outbound, started 2026-03-15 12:00:00 UTC",
+        "prefix    447, the longest that matches (longer than 44)",
+        f"row       United Kingdom mobile (mobile, GB) of deck {deck}, effective always, until 2026-07-01 00:00 UTC",
+        "rate      0.155 USD per minute, 0.05 USD to connect",
+        "billed    61 s in increments 30/6 = 66 s",
+        "formula   0.05 + 66 s x 0.155 / 60 = 0.2205",
+        "rounding  half up to the micro, once per leg",
+        "charge    0.2205 USD",
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 59, 60, 61, 219])
+@pytest.mark.parametrize("callee", ["+442079460000", "+447911123456", "+4490911999"])
+def test_price_agrees_with_the_meter(here, callee, seconds):
+    flags = ("--at", "2026-03-15T11:59:00Z", "--rates", "deck.csv", "--json")
+    shown = json.loads(rates("price", callee, "--seconds", str(seconds), *flags).output)
+    meter = Meter()
+    meter.tariff = Tariff([parse(DECK, "deck")])
+    [entry] = meter.apply(call(seconds, callee=callee)).entries
+    assert shown["charge_micros"] == -entry.amount_micros
+    assert (shown["prefix"], shown["deck"]) == (entry.usage.prefix, entry.usage.deck)
+
+
+def test_price_takes_other_increments_and_another_direction_and_time(here):
+    late = rates("price", "+447911123456", "--seconds", "65", "--increment", "60/60", "--at", "2026-07-01", "--json",
+                 "--rates", "deck.csv")  # fmt: skip
+    assert {"prefix": "44", "billed_seconds": 120, "charge_micros": 31_000}.items() <= json.loads(late.output).items()
+    inbound = rates("price", "+18005550100", "--seconds", "1", "--direction", "inbound", "--rates", "deck.csv")
+    assert inbound.output.endswith("charge    0.03 USD\n")
+
+
+def test_price_says_when_a_destination_is_not_allowed(here):
+    done = rates("price", "+4490911999", "--seconds", "60", "--rates", "deck.csv")
+    assert done.output.endswith("charge    0.00 USD: the destination is not allowed, the leg is refused\n")
+
+
+def test_price_without_a_rate_is_a_problem_and_a_wrong_call_is_wrong_usage(here):
+    for arguments, code, fragment in [
+        (("+8612345678",), 1, "no_rate"),
+        (("+442079460000", "--currency", "EUR"), 0, "EUR"),
+        (("442079460000",), 2, "not E.164"),
+        (("+442079460000", "--increment", "60"), 2, "FIRST/NEXT"),
+        (("+442079460000", "--at", "yesterday"), 2, "RFC 3339"),
+        (("+442079460000", "--currency", "dollar"), 2, "CREDITS_DEFAULT_CURRENCY"),
+        (("+442079460000", "--rates", "missing.csv"), 2, "does not exist"),
+    ]:
+        done = rates("price", *arguments, "--seconds", "60", "--rates", "deck.csv")
+        assert (done.exit_code, fragment in done.output) == (code, True), done.output
+
+
+def test_a_deck_of_the_settings_that_is_missing_is_wrong_usage(here, monkeypatch):
+    monkeypatch.setenv("CREDITS_RATES", "missing.csv")
+    done = rates("price", "+442079460000", "--seconds", "60")
+    assert (done.exit_code, "missing.csv cannot be read" in done.output) == (2, True)
