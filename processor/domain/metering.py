@@ -210,7 +210,7 @@ def _conclude(
     if before > 0 >= account.balance_micros:
         outcome.notices.append(_notice(account, "balance.zero", f"r{account.revision}"))
     autopay = account.autopay
-    if autopay is None:
+    if autopay is None or (account.balance_micros > autopay.trigger_micros and account.recharge.blocked_by is None):
         return
     guard = recharge.refusal(account, now, policy)
     if guard is None:

@@ -1,5 +1,6 @@
 """What a minute costs: rate decks with the longest prefix, effective dates, increments and connect fee."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
@@ -10,6 +11,8 @@ from processor.domain.errors import InputRejected
 from processor.domain.money import Micros
 from processor.domain.policy import Policy
 from processor.domain.usage import Direction
+
+_e164 = re.compile(r"\+[1-9][0-9]{1,14}").fullmatch
 
 _HEAD: Final = 4
 """Leading digits by which the prefix lengths that can match are looked up: narrow enough to try one to three."""
@@ -58,26 +61,38 @@ def billed_seconds(seconds: int, row: Row) -> int:
 
 
 class _Prefixes:
-    """Longest-prefix search over the rows of one direction and currency."""
+    """Rows of one direction and currency by prefix, and which prefix lengths exist under which leading digits."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self._rows: dict[str, list[Row]] = {}
+        self.always: dict[str, Row] = {}
+        self.dated: dict[str, list[Row]] = {}
         for row in rows:
-            self._rows.setdefault(row.prefix, []).append(row)
-        short = {len(prefix) for prefix in self._rows if len(prefix) < _HEAD}
+            if row.effective_from is None and row.effective_to is None:
+                self.always[row.prefix] = row
+            else:
+                self.dated.setdefault(row.prefix, []).append(row)
+        prefixes = {*self.always, *self.dated}
+        short = {len(prefix) for prefix in prefixes if len(prefix) < _HEAD}
         lengths: dict[str, set[int]] = {}
-        for prefix in self._rows:
+        for prefix in prefixes:
             if len(prefix) >= _HEAD:
                 lengths.setdefault(prefix[:_HEAD], set(short)).add(len(prefix))
         self._short = tuple(sorted(short, reverse=True))
         self._lengths = {head: tuple(sorted(found, reverse=True)) for head, found in lengths.items()}
 
-    def find(self, number: str, at: datetime) -> Row | None:
-        """Finds the row of the longest prefix effective at `at`; `number` is E.164 with its plus sign."""
-        for length in self._lengths.get(number[1 : _HEAD + 1], self._short):
-            for row in self._rows.get(number[1 : length + 1], ()):
-                if row.effective(at):
-                    return row
+    def find(self, digits: str, at: datetime) -> Row | None:
+        """Finds the row of the longest prefix effective at `at`; `digits` is E.164 without its plus sign."""
+        always, dated = self.always, self.dated
+        for length in self._lengths.get(digits[:_HEAD], self._short):
+            prefix = digits[:length]
+            # A dated row goes before an undated one of the same prefix: it is the exception to it.
+            if dated:
+                for row in dated.get(prefix, ()):
+                    if row.effective(at):
+                        return row
+            found = always.get(prefix)
+            if found is not None:
+                return found
         return None
 
 
@@ -99,20 +114,14 @@ class Tariff:
         Raises `InputRejected`: `number_invalid` when it is not E.164, `currency_mismatch` when only another currency
         prices it, `no_rate` when nothing does.
         """
-        if not (
-            2 < len(number) <= 16
-            and number[0] == "+"
-            and number[1] != "0"
-            and number.isascii()
-            and number[1:].isdigit()
-        ):
+        if _e164(number) is None:
             raise InputRejected("number_invalid", "the number to be priced is not E.164")
+        digits = number[1:]
         prefixes = self._prefixes.get((currency, direction))
-        row = prefixes.find(number, at) if prefixes is not None else None
-        if row is not None:
+        if prefixes is not None and (row := prefixes.find(digits, at)) is not None:
             return row
         for (other, way), candidates in self._prefixes.items():
-            if way == direction and other != currency and candidates.find(number, at) is not None:
+            if way == direction and other != currency and candidates.find(digits, at) is not None:
                 raise InputRejected(
                     "currency_mismatch", f"the account is kept in {currency}, the deck prices in {other}"
                 )

@@ -29,7 +29,9 @@ from processor.stream.work import Work
 
 KINDS: Final = tuple(KIND_OF_TOPIC.values())
 OUTCOMES: Final = ("charged", "free", "refused", "applied", "duplicate", "corrected", "parked", "rerouted")
-DECISIONS: Final = ("credits", "free", "pool", "split", "refused")
+VERDICTS: Final = {"credits": "charged", "free": "free", "refused": "refused", "pool": "charged", "split": "charged"}
+"""Who pays for a leg -> what became of the event."""
+DECISIONS: Final = tuple(VERDICTS)
 RECHARGE_OUTCOMES: Final = ("requested", "succeeded", "declined", "failed")
 STEPS: Final = ("decode_apply", "commit")
 AGE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
@@ -149,7 +151,8 @@ class Metrics:
             self.events.labels(kind, outcome).inc(count)
         for reason, count in work.parked.items():
             self.dead_letters.labels(reason).inc(count)
-        for decision, micros in work.debited_micros.items():
+        for (kind, decision), (legs, micros) in work.usage.items():
+            self.events.labels(kind, VERDICTS[decision]).inc(legs)
             self.debited.labels(decision).inc(micros)
         for kind, count in work.notices.items():
             self.notifications.labels(kind).inc(count)

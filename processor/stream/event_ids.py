@@ -10,24 +10,17 @@ IDS_PER_RECORD: Final = 50_000
 
 
 class EventIds:
-    """Remembers the identities of a partition's applied events; rebuilt from `event.ids.v1`."""
+    """Remembers the identities of a partition's applied events (`seen`); rebuilt from `event.ids.v1`."""
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
+        self.seen: set[bytes] = set()
 
     def __len__(self) -> int:
-        return len(self._seen)
-
-    def __contains__(self, identity: bytes) -> bool:
-        return identity in self._seen
-
-    def add(self, identity: bytes) -> None:
-        """Remembers one identity."""
-        self._seen.add(identity)
+        return len(self.seen)
 
     def restore(self, packed: bytes) -> None:
         """Adds the identities of one record of `event.ids.v1`."""
-        self._seen.update(unpack(packed))
+        self.seen.update(unpack(packed))
 
 
 def pack(identities: list[bytes]) -> Iterator[bytes]:

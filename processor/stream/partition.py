@@ -8,7 +8,7 @@ from confluent_kafka import Message as Record
 from processor.contracts import outputs, topics
 from processor.contracts.inputs import decode, identity
 from processor.domain.account import Account
-from processor.domain.errors import InputRejected
+from processor.domain.errors import InputRejected, InvariantViolated
 from processor.domain.messages import CallUsage, ConferenceUsage, Message, RechargeDecided
 from processor.domain.metering import Outcome, apply
 from processor.domain.tariff import Tariff
@@ -24,8 +24,6 @@ KINDS: Final = {
     topics.USAGE_REROUTED: "rerouted",
 }
 """Label of the metrics, by input topic."""
-
-_VERDICTS: Final = {"credits": "charged", "free": "free", "refused": "refused", "pool": "charged", "split": "charged"}
 
 
 class PartitionProcessor:
@@ -63,7 +61,7 @@ class PartitionProcessor:
                     return
                 account = Account(tenant_id=tenant, currency=self.tariff.policy.default_currency)
             event_id = identity(message.source, message.id)
-            if event_id in self.ids:
+            if event_id in self.ids.seen:
                 work.outcomes[KINDS[topic], "duplicate"] += 1
                 return
             stage = "apply"
@@ -71,15 +69,21 @@ class PartitionProcessor:
         except InputRejected as rejected:
             work.park(record, stage, KINDS[topic], rejected)
             return
-        self.ids.add(event_id)
+        self.ids.seen.add(event_id)
         work.event_ids[self.number].append(event_id)
         self.table.changed(account)
-        self._publish(outcome, key, work)
-        self._count(message, outcome, work)
-
-    def _publish(self, outcome: Outcome, key: bytes, work: Work) -> None:
         for entry in outcome.entries:
             work.produce(topics.LEDGER, self.number, key, outputs.entry_record(entry))
+        if type(message) is CallUsage:
+            self._count_usage("call", message.data.ended_at, outcome, work)
+        elif type(message) is ConferenceUsage:
+            self._count_usage("conference", message.data.left_at, outcome, work)
+        else:
+            self._count_other(message, outcome, work)
+        if outcome.requests or outcome.notices:
+            self._announce(outcome, key, work)
+
+    def _announce(self, outcome: Outcome, key: bytes, work: Work) -> None:
         for request in outcome.requests:
             work.produce(topics.RECHARGE_COMMANDS, self.number, key, outputs.request_record(request))
             work.requests.append(request)
@@ -88,17 +92,16 @@ class PartitionProcessor:
             work.produce(topics.NOTIFICATIONS, self.number, key, outputs.notice_record(notice, work.now))
             work.notices[notice.kind] += 1
 
-    def _count(self, message: Message, outcome: Outcome, work: Work) -> None:
-        if isinstance(message, CallUsage | ConferenceUsage):
-            entry = outcome.entries[-1]
-            usage = entry.usage
-            assert usage is not None  # noqa: S101 - apply() ends a usage event with its charge
-            decision = usage.decision
-            kind = "call" if isinstance(message, CallUsage) else "conference"
-            work.outcomes[kind, _VERDICTS[decision]] += 1
-            work.debited_micros[decision] -= entry.amount_micros
-            work.happened_at.append(_ended_at(message))
-        elif isinstance(message, RechargeDecided):
+    def _count_usage(self, kind: str, ended_at: datetime, outcome: Outcome, work: Work) -> None:
+        entry = outcome.entries[-1]
+        usage = entry.usage
+        if usage is None:
+            raise InvariantViolated("a usage event was applied without a charge entry")
+        work.used(kind, usage.decision, -entry.amount_micros)
+        work.happened_at.append(ended_at)
+
+    def _count_other(self, message: Message, outcome: Outcome, work: Work) -> None:
+        if isinstance(message, RechargeDecided):
             news = any(notice.recharge_id == message.data.recharge_id for notice in outcome.notices)
             work.outcomes["result", "applied" if news else "duplicate"] += 1
             if news:
@@ -133,7 +136,3 @@ def _check_key(message: Message, tenant: str, key: bytes | None) -> None:
         raise InputRejected("key_missing", "the record has no key: the key must be the tenant id")
     if key != tenant.encode() or (message.subject is not None and message.subject != tenant):
         raise InputRejected("tenant_mismatch", "the tenant differs between key, subject and data")
-
-
-def _ended_at(message: CallUsage | ConferenceUsage) -> datetime:
-    return message.data.ended_at if isinstance(message, CallUsage) else message.data.left_at

@@ -28,12 +28,21 @@ class Work:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.parked: Counter[str] = Counter()
         self.notices: Counter[str] = Counter()
-        self.debited_micros: Counter[str] = Counter()
+        self.usage: dict[tuple[str, str], list[int]] = {}
+        """(kind, decision) -> number of legs, micros debited."""
         self.decided: Counter[str] = Counter()
         self.requests: list[RechargeRequest] = []
         self.happened_at: list[datetime] = []
         self.consumed: Counter[str] = Counter()
         self.apply_s = 0.0
+
+    def used(self, kind: str, decision: str, amount_micros: int) -> None:
+        """Counts one applied usage event."""
+        tally = self.usage.get((kind, decision))
+        if tally is None:
+            tally = self.usage[kind, decision] = [0, 0]
+        tally[0] += 1
+        tally[1] += amount_micros
 
     def produce(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
         """Adds one record of ours to the transaction."""

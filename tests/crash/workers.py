@@ -1,0 +1,112 @@
+"""Real worker processes that a test can kill, freeze and wake, and conditions to wait for."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from processor.contracts.topics import INPUTS
+from tests.crash.platform import PARTITIONS
+
+SESSION_TIMEOUT_S = 3
+TRANSACTION_TIMEOUT_S = 3
+
+
+def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 60.0, pause_s: float = 0.05) -> None:
+    """Polls a condition; fails with its name when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(pause_s)
+
+
+class WorkerProcess:
+    """One `credits worker` process with its own data directory, restartable under the same stable name."""
+
+    def __init__(self, bootstrap: str, directory: Path, deck: Path, **environment: str) -> None:
+        self._directory = directory
+        self._environment = {
+            **os.environ,
+            "CREDITS_BROKERS": bootstrap,
+            "CREDITS_DATA_DIR": str(directory),
+            "CREDITS_RATES": str(deck),
+            "CREDITS_METRICS_PORT": "0",
+            "CREDITS_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+            "CREDITS_TRANSACTION_TIMEOUT_S": str(TRANSACTION_TIMEOUT_S),
+            "CREDITS_MINIMUM_FUNDING_MICROS": "1",
+            **environment,
+        }
+        self.log_path = directory.with_suffix(".log")
+        self.process: subprocess.Popen[bytes]
+        self.deaths: list[int] = []
+
+    def start(self, failpoint: str | None = None) -> "WorkerProcess":
+        """Starts it, optionally to die or freeze after a step of the protocol."""
+        environment = self._environment | ({"CREDITS_FAILPOINT": failpoint} if failpoint else {})
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "processor.cli", "worker", "--processes", "1"],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to a running process."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and waits for the end."""
+        self.process.kill()
+        self.ended()
+
+    def ended(self, timeout_s: float = 60.0) -> int:
+        """Waits for the end of the process and returns its exit code (negative: killed by that signal)."""
+        code = self.process.wait(timeout_s)
+        self.deaths.append(code)
+        return code
+
+    def running(self) -> bool:
+        """Tells whether the process has not ended."""
+        return self.process.poll() is None
+
+    def frozen(self) -> bool:
+        """Tells whether the process is stopped by a signal."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+    def log(self) -> str:
+        """Returns what the present process has logged."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode()
+
+    def adopted(self) -> list[set[int]]:
+        """Returns the sets of partitions that the present process took over, in order."""
+        found = re.findall(r'"partitions": \[([\d, ]*)\][^\n]*"partitions adopted"', self.log())
+        return [{int(number) for number in numbers.split(",")} for numbers in found]
+
+
+def lag(bootstrap: str, group: str = "credits-meter") -> int:
+    """Counts input records that are not committed yet."""
+    partitions = [TopicPartition(topic, number) for topic in INPUTS for number in range(PARTITIONS)]
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "isolation.level": "read_uncommitted"})
+    try:
+        committed = {(tp.topic, tp.partition): max(tp.offset, 0) for tp in consumer.committed(partitions, timeout=20)}
+    finally:
+        consumer.close()
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
+    ends = admin.list_offsets({tp: OffsetSpec.latest() for tp in partitions})
+    # A transaction's marker behind the last record is an offset that nobody consumes.
+    return sum(
+        max(end.result().offset - committed[tp.topic, tp.partition] - (tp.topic == "usage.rerouted.v1"), 0)
+        for tp, end in ends.items()
+    )
