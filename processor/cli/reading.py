@@ -30,13 +30,6 @@ def partitions_of(conf: Mapping[str, Any], topic: str) -> int:
         return len(found.partitions)
 
 
-def partition_of(tenant: str, partitions: int) -> int:
-    """Returns the partition of a tenant in every topic: murmur2 of the key, as Java's default partitioner has it."""
-    from kafka.partitioner.default import murmur2
-
-    return int(murmur2(tenant.encode()) & 0x7FFFFFFF) % partitions
-
-
 def end_offsets(conf: Mapping[str, Any], where: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """Returns the present high watermark of each (topic, partition), open transactions included."""
     wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in where}
