@@ -87,10 +87,15 @@ def _at(place: _Placed, severity: Severity, kind: Kind, explanation: str) -> Fin
 
 
 def _duplicates(placed: list[_Placed]) -> Iterator[Finding]:
-    """Reports rows that price the same numbers at the same time: the first one always wins."""
-    groups: dict[tuple[str, str, str], list[_Placed]] = {}
+    """Reports rows that price the same numbers at the same time: the first one always wins.
+
+    A dated row beside an undated one is no duplicate but the exception to it.
+    """
+    groups: dict[tuple[str, str, str, bool], list[_Placed]] = {}
     for place in placed:
-        groups.setdefault((place.row.prefix, place.row.direction, place.row.currency), []).append(place)
+        row = place.row
+        dated = row.effective_from is not None or row.effective_to is not None
+        groups.setdefault((row.prefix, row.direction, row.currency, dated), []).append(place)
     for group in groups.values():
         for position, later in enumerate(group):
             first = next((each for each in group[:position] if _overlap(each.row, later.row)), None)

@@ -68,7 +68,7 @@ class _Prefixes:
         self.dated: dict[str, list[Row]] = {}
         for row in rows:
             if row.effective_from is None and row.effective_to is None:
-                self.always[row.prefix] = row
+                self.always.setdefault(row.prefix, row)  # the first deck wins
             else:
                 self.dated.setdefault(row.prefix, []).append(row)
         prefixes = {*self.always, *self.dated}

@@ -114,6 +114,10 @@ def test_rows_that_follow_each_other_in_time_are_no_duplicates():
     assert of("duplicate", findings(before, row("44", 2, effective_from=NOW - day)))
 
 
+def test_a_dated_row_is_the_exception_to_an_undated_one_and_no_duplicate():
+    assert not of("duplicate", findings(row("44", 1), row("44", 2, effective_to=NOW)))
+
+
 def test_a_row_that_another_deck_hides_is_pointed_out():
     found = of("duplicate", lint([Deck("own", "1", (row("44", 1),)), Deck("carrier", "1", (row("44", 2),))]))
     assert [(f.severity, f.deck, f.explanation) for f in found] == [

@@ -84,6 +84,12 @@ def test_of_two_rows_for_the_same_numbers_the_first_deck_wins():
     assert rates.find("+4930", "outbound", "USD", NOW).rate_micros_per_min == 3
 
 
+def test_a_dated_row_is_the_exception_to_an_undated_one_of_its_prefix():
+    rates = tariff(row("44", 1), row("44", 2, effective_from=NOW, effective_to=NOW + timedelta(days=1)))
+    found = [rates.find("+4420", "outbound", "USD", NOW + timedelta(days=d)).rate_micros_per_min for d in (-1, 0, 1)]
+    assert found == [1, 2, 1]
+
+
 def test_directions_do_not_mix():
     rates = tariff(row("1800", 1), row("1", 2, direction="inbound"))
     assert rates.find("+18005550100", "outbound", "USD", NOW).rate_micros_per_min == 1
