@@ -31,6 +31,13 @@ def test_the_lot_that_expires_first_is_spent_first_whenever_it_was_paid_in():
     assert meter.balance == 40_000_000
 
 
+def test_on_a_leap_day_the_later_purchase_may_expire_first_and_is_then_spent_first():
+    meter = Meter(now=datetime(2024, 2, 29, 18, tzinfo=UTC))
+    meter.apply(funded(50, datetime(2024, 2, 28, 12, tzinfo=UTC)))
+    meter.apply(funded(60, datetime(2024, 2, 29, 8, tzinfo=UTC)))
+    assert [lot_id for lot_id, _ in lots(meter)] == ["lot-2", "lot-1"]
+
+
 def test_lots_of_one_moment_are_spent_in_the_order_of_their_ids():
     meter = Meter()
     for units in (50, 60, 70):

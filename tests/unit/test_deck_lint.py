@@ -79,10 +79,11 @@ def test_premium_numbers_under_a_root_of_the_whole_zone_fall_through_too():
         [row("449", 500_000, type="premium")],
         [row("449", 0, allowed=False)],
         [row(f"449{digit}", 500_000) for digit in range(10)],
+        [row("4", 0, allowed=False)],
     ],
 )
 def test_a_premium_range_with_its_own_row_or_a_prohibition_is_in_order(own):
-    found = findings(row("44", type="landline"), *own)
+    found = findings(row("442", type="landline"), *own)
     assert "449" not in prefixes("premium_as_landline", found)
 
 

@@ -113,6 +113,11 @@ def test_a_field_that_makes_no_sense_is_named_with_its_line(column, value, fragm
     assert fragment in problem
 
 
+def test_the_dearest_price_is_a_price():
+    [row] = parse(f"{HEADER}\n870,Inmarsat,satellite,ZZ,10000\n", "deck").rows
+    assert row.rate_micros_per_min == decks.MAX_RATE_MICROS
+
+
 def test_all_mistakes_of_a_file_are_reported_at_once():
     text = f"{HEADER}\nx,UK,landline,gb,1\n44,UK,landline,GB,1\n44,UK,landline\n44,UK,landline,GB,-1\n"
     found = problems(text)
@@ -147,6 +152,7 @@ def test_a_field_with_a_line_break_is_refused_because_lines_are_rows():
 
 def test_too_many_rows_are_refused_before_they_are_read(monkeypatch):
     monkeypatch.setattr(decks, "MAX_ROWS", 1)
+    assert len(parse(f"{HEADER}\n44,UK,landline,GB,1\n", "deck").rows) == 1
     assert problems(f"{HEADER}\n44,UK,landline,GB,1\n1,US,mixed,US,1\n") == [(0, "the deck has more than 1 rows")]
 
 
