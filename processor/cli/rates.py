@@ -61,9 +61,9 @@ def import_card(vendor_csv: Path, output: Path) -> None:
 @click.argument("deck", type=_DECK, nargs=-1)
 @json_option
 def lint(deck: tuple[Path, ...], as_json: bool) -> None:
-    """Look for mistakes and traps in rate decks; exit 1 when there is an error among them.
+    """Look for mistakes and traps in rate decks.
 
-    Without DECK it checks those the worker would use: CREDITS_RATES, or the deck of the package. Several decks are
+    Exits with 1 when there is an error among the findings. Without DECK it checks those the worker would use: CREDITS_RATES, or the deck of the package. Several decks are
     judged together, as one tariff.
 
     \b
@@ -111,9 +111,9 @@ def price(
     currency: str | None,
     as_json: bool,
 ) -> None:
-    """Explain one price step by step: the row, the billed time, the formula, the charge.
+    """Explain one price step by step.
 
-    NUMBER is E.164 with its plus sign. Without --rates the decks are those the worker would use.
+    Shows the row, the billed time, the formula and the charge. NUMBER is E.164 with its plus sign. Without --rates the decks are those the worker would use.
 
     \b
     Example:
