@@ -63,8 +63,8 @@ def import_card(vendor_csv: Path, output: Path) -> None:
 def lint(deck: tuple[Path, ...], as_json: bool) -> None:
     """Look for mistakes and traps in rate decks.
 
-    Exits with 1 when there is an error among the findings. Without DECK it checks those the worker would use: CREDITS_RATES, or the deck of the package. Several decks are
-    judged together, as one tariff.
+    Exits with 1 when there is an error among the findings. Without DECK it checks those the worker would use:
+    CREDITS_RATES, or the deck of the package. Several decks are judged together, as one tariff.
 
     \b
     Example:
@@ -113,7 +113,8 @@ def price(
 ) -> None:
     """Explain one price step by step.
 
-    Shows the row, the billed time, the formula and the charge. NUMBER is E.164 with its plus sign. Without --rates the decks are those the worker would use.
+    Shows the row, the billed time, the formula and the charge. NUMBER is E.164 with its plus sign. Without --rates
+    the decks are those the worker would use.
 
     \b
     Example:
