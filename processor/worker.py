@@ -15,7 +15,7 @@ from processor.contracts.decks import load_decks
 from processor.domain.tariff import Tariff
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
-from processor.stream.batch_transport import BatchApp
+from processor.stream.batch_transport import BatchApp, NoTables
 from processor.stream.cycle import Cycle
 from processor.stream.instance import DataDir
 from processor.stream.lane import Lane
@@ -122,6 +122,7 @@ def faust_app(settings: Settings, lane: Lane, cycle: Cycle) -> BatchApp:
         topic_disable_leader=True,
         stream_wait_empty=False,
         table_standby_replicas=0,
+        TableManager=NoTables,
         loop=asyncio.get_event_loop(),
     )
     app.lane = lane
@@ -147,7 +148,10 @@ def run(settings: Settings, partitions: int, on_ready: Callable[[Worker], None] 
         worker = Worker(settings, partitions)
         if on_ready is not None:
             on_ready(worker)
-        await worker.run()
+        try:
+            await worker.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process must not go on
+            die(error)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import faust
+from faust.tables.manager import TableManager
 from faust.transport import base
 from faust.transport.drivers import confluent
 from faust.types import TP
@@ -27,6 +28,15 @@ class BatchApp(faust.App):
 
     def _new_transport(self) -> "BatchTransport":
         return BatchTransport(self.conf.broker_consumer, self)
+
+
+class NoTables(TableManager):
+    """Faust's table manager without tables: it would wait a second for some to be declared."""
+
+    async def on_start(self) -> None:
+        """Declares at once that there are none."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class LaneThread(confluent.ConfluentConsumerThread):

@@ -67,7 +67,8 @@ def _read(
 ) -> int:
     records, open_ends = 0, {end for end, offset in targets.items() if offset > 0}
     while open_ends:
-        for record in consumer.consume(10_000, 0.2):
+        # One call would wait for all of the batch or all of the time.
+        for record in consumer.consume(1, 0.2) + consumer.consume(10_000, 0):
             topic, number = record.topic(), record.partition()
             error = record.error()
             if error is not None:

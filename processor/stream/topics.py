@@ -4,7 +4,7 @@ Partition counts are never changed: a tenant's partition follows from the count,
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -139,7 +139,7 @@ def apply(brokers: str, partitions: int, replication: int, security: Security = 
     _create(client, missing, partitions, replication)
     altered = [change for name, topic in found.items() for change in _drift(specs[name], topic)]
     _alter(client, altered)
-    _await_usable(client, specs, partitions)
+    _await_usable(lambda: _admin(brokers, security), specs, partitions)
     drifted = {change.topic for change in altered}
     return Applied(
         created=[spec.name for spec in missing],
@@ -253,11 +253,14 @@ def _alter(client: AdminClient, changes: list[Change]) -> None:
         future.result()
 
 
-def _await_usable(client: AdminClient, names: Iterable[str], partitions: int) -> None:
-    """Returns when the leader of every partition of the named topics answers."""
+def _await_usable(connect: Callable[[], AdminClient], names: Iterable[str], partitions: int) -> None:
+    """Returns when the leader of every partition of the named topics answers.
+
+    Each look has a client of its own: one that saw an older topic of the same name may remember that it is gone.
+    """
     deadline = time.monotonic() + USABLE_TIMEOUT_S
     places = [TopicPartition(name, partition) for name in names for partition in range(partitions)]
-    while not _led(client, places):
+    while not _led(connect(), places):
         if time.monotonic() > deadline:
             raise TimeoutError(f"the topics have no leaders {USABLE_TIMEOUT_S:.0f} s after their creation")
         time.sleep(POLL_S)

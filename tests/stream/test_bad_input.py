@@ -1,0 +1,183 @@
+"""Broken records are parked with their reason, untouched, and the good records around them are all debited."""
+
+import json
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from processor.cli.reading import read_committed
+from processor.domain.errors import REASONS
+from tests.crash.platform import Platform, write_deck
+from tests.crash.proof import prove
+from tests.crash.workers import WorkerProcess, lag, wait_until
+
+TENANT = "tenant-0001"
+CALLS, COMMANDS, RESULTS = "usage.call.v1", "account.commands.v1", "recharge.results.v1"
+NUMBER = "+447700900123"
+
+
+def iso(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def call(**changes: Any) -> dict[str, Any]:
+    """A good call event; `changes` break its data, names with a leading underscore its envelope."""
+    ended = datetime.now(UTC)
+    data = {
+        "tenant_id": TENANT,
+        "call_id": "c",
+        "leg_id": "a",
+        "record_kind": "final",
+        "call_type": "user_out",
+        "caller": "+14255550100",
+        "callee": NUMBER,
+        "number_type": "user",
+        "answered_at": iso(ended - timedelta(seconds=60)),
+        "ended_at": iso(ended),
+        "connected_ms": 60_000,
+        "credits_licensed": True,
+    }
+    envelope: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": f"bad-{json.dumps(changes, default=str)[:80]}",
+        "source": "/telephony/bad",
+        "type": "telephony.call.v1",
+        "subject": TENANT,
+        "data": data,
+    }
+    for name, value in changes.items():
+        target, field = (envelope, name[1:]) if name.startswith("_") else (data, name)
+        if value is MISSING:
+            del target[field]
+        else:
+            target[field] = value
+    return envelope
+
+
+MISSING = object()
+
+
+def encoded(**changes: Any) -> bytes:
+    return json.dumps(call(**changes)).encode()
+
+
+def days_ago(days: float) -> dict[str, str]:
+    ended = datetime.now(UTC) - timedelta(days=days)
+    return {"answered_at": iso(ended - timedelta(seconds=60)), "ended_at": iso(ended)}
+
+
+def result() -> bytes:
+    decided = {
+        "recharge_id": f"{TENANT}:999",
+        "tenant_id": TENANT,
+        "status": "succeeded",
+        "amount_micros": 50_000_000,
+        "currency": "USD",
+        "provider": "test",
+        "decided_at": iso(datetime.now(UTC)),
+    }
+    return json.dumps(call(_type="payments.recharge.decided.v1", _data=decided)).encode()
+
+
+def funding() -> bytes:
+    return json.dumps(call(_type="credits.funded.v1")).encode()
+
+
+BROKEN: list[tuple[str, str, str | None, Callable[[], bytes | None], str]] = [
+    ("not JSON", CALLS, TENANT, lambda: b"hello", "not_json"),
+    ("cut off", CALLS, TENANT, lambda: encoded()[:-40], "not_json"),
+    ("empty", CALLS, TENANT, lambda: b"", "not_json"),
+    ("a tombstone", CALLS, TENANT, lambda: None, "not_json"),
+    ("not UTF-8", CALLS, TENANT, lambda: encoded().replace(b"user_out", b"user_\xff\xfe"), "not_json"),
+    ("nested too deeply", CALLS, TENANT, lambda: b'{"a":' + b"[" * 30_000, "not_json"),
+    ("an array", CALLS, TENANT, lambda: b"[1, 2]", "schema_invalid"),
+    ("text for a number", CALLS, TENANT, lambda: encoded(connected_ms="60000"), "schema_invalid"),
+    ("a fraction of a millisecond", CALLS, TENANT, lambda: encoded(connected_ms=60_000.5), "schema_invalid"),
+    ("a negative duration", CALLS, TENANT, lambda: encoded(connected_ms=-1), "schema_invalid"),
+    ("a number beyond 64 bits", CALLS, TENANT, lambda: encoded(connected_ms=10**30), "schema_invalid"),
+    ("a missing field", CALLS, TENANT, lambda: encoded(callee=MISSING), "schema_invalid"),
+    ("an unknown call type", CALLS, TENANT, lambda: encoded(call_type="teleport"), "schema_invalid"),
+    ("no such time", CALLS, TENANT, lambda: encoded(ended_at="yesterday"), "schema_invalid"),
+    ("a time without zone", CALLS, TENANT, lambda: encoded(ended_at="2026-11-22T10:00:00"), "schema_invalid"),
+    ("an empty tenant", CALLS, TENANT, lambda: encoded(tenant_id=""), "schema_invalid"),
+    ("no type", CALLS, TENANT, lambda: encoded(_type=MISSING), "schema_invalid"),
+    ("an unknown type", CALLS, TENANT, lambda: encoded(_type="telephony.fax.v1"), "unknown_type"),
+    ("funding on a usage topic", CALLS, TENANT, funding, "schema_invalid"),
+    ("a result on a usage topic", CALLS, TENANT, result, "unknown_type"),
+    ("larger than any event", CALLS, TENANT, lambda: encoded(end_reason="x" * 70_000), "too_large"),
+    ("20 MB that compress well", CALLS, TENANT, lambda: b" " * 20_000_000, "too_large"),
+    ("no key", CALLS, None, encoded, "key_missing"),
+    ("another tenant's key", CALLS, "tenant-0002", encoded, "tenant_mismatch"),
+    ("another tenant as subject", CALLS, TENANT, lambda: encoded(_subject="tenant-0002"), "tenant_mismatch"),
+    ("a national number", CALLS, TENANT, lambda: encoded(callee="+0123456789"), "number_invalid"),
+    ("a name for a number", CALLS, TENANT, lambda: encoded(callee="anonymous"), "number_invalid"),
+    ("digits of another script", CALLS, TENANT, lambda: encoded(callee="+٤٤٧٧٠٠٩٠٠١٢٣"), "number_invalid"),
+    ("a place without a rate", CALLS, TENANT, lambda: encoded(callee="+99912345678"), "no_rate"),
+    ("times that disagree", CALLS, TENANT, lambda: encoded(connected_ms=75_000), "inconsistent_times"),
+    ("an old event", CALLS, TENANT, lambda: encoded(**days_ago(36)), "too_old"),
+    ("an event of tomorrow", CALLS, TENANT, lambda: encoded(**days_ago(-1)), "in_future"),
+    ("a correction of nothing", CALLS, TENANT, lambda: encoded(record_kind="void", corrects="x"), "unknown_original"),
+    ("an unknown recharge", RESULTS, TENANT, result, "unknown_recharge"),
+]
+
+
+def test_every_kind_of_broken_record_is_parked_and_no_good_one_is_lost(topics: str, tmp_path: Path) -> None:
+    platform = Platform(topics, seed=5, tenants=10)
+    platform.open_accounts()
+    huge = Producer(
+        {
+            "bootstrap.servers": topics,
+            "partitioner": "murmur2_random",
+            "compression.type": "zstd",
+            "message.max.bytes": 64_000_000,
+        }
+    )
+    sent: list[tuple[bytes | None, bytes | None, str, str]] = []
+    for what, topic, key, value, reason in BROKEN:
+        platform.emit(20)
+        body = value()
+        huge.produce(topic, body, key)
+        huge.flush()
+        sent.append((key.encode() if key else None, body, topic, reason))
+        assert not len(huge), what
+    platform.emit(20)
+    platform.producer.flush()
+
+    worker = WorkerProcess(topics, tmp_path / "a", write_deck(tmp_path / "deck.csv")).start()
+    wait_until("all input committed", lambda: lag(topics) == 0)
+    worker.signal(signal.SIGTERM)
+    assert worker.ended() == 0, worker.log()
+
+    parked = []
+    for record in read_committed({"bootstrap.servers": topics}, "dead.letters.v1"):
+        noted = {name: value.decode() for name, value in record.headers() if name.startswith("credits.error.")}
+        parked.append((record.key(), record.value(), noted["credits.error.topic"], noted["credits.error.reason"]))
+        assert NUMBER not in noted["credits.error.message"]
+        assert noted["credits.error.reason"] in REASONS
+
+    def order(row: tuple[bytes | None, bytes | None, str, str]) -> tuple[str, ...]:
+        return row[3], row[2], repr(row[0]), repr(row[1])
+
+    assert sorted(parked, key=order) == sorted(sent, key=order)
+    prove(topics, platform.expected, parked=len(BROKEN))
+
+
+def test_a_record_in_the_wrong_partition_is_forwarded_and_charged_once(topics: str, tmp_path: Path) -> None:
+    platform = Platform(topics, seed=6, tenants=10)
+    platform.open_accounts()
+    misled = Producer({"bootstrap.servers": topics, "partitioner": "consistent"})  # librdkafka's default hash
+    platform.producer = misled
+    platform.emit(500)
+    platform.producer.flush()
+
+    worker = WorkerProcess(topics, tmp_path / "a", write_deck(tmp_path / "deck.csv")).start()
+    wait_until("all input committed", lambda: lag(topics) == 0)
+    worker.signal(signal.SIGTERM)
+    assert worker.ended() == 0, worker.log()
+
+    assert sum(1 for _ in read_committed({"bootstrap.servers": topics}, "usage.rerouted.v1")) > 100
+    prove(topics, platform.expected)
