@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 found a problem, 2 wrong usage, 70 stopped on an unexpecte
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -79,14 +81,22 @@ def make_settings(**flags: object) -> Settings:
 
     Raises `click.UsageError` (exit 2) that names the setting and says what is wrong with it.
     """
+    import tomllib
+
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from processor.settings import Settings
 
+    config = os.environ.get("CREDITS_CONFIG")
+    if config is not None and not Path(config).is_file():
+        raise click.UsageError(f"CREDITS_CONFIG names a file that does not exist: {config}")
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         raise click.UsageError(_explain(error)) from None
+    except (SettingsError, tomllib.TOMLDecodeError) as error:
+        raise click.UsageError(f"the settings cannot be read: {error}") from None
 
 
 def client_conf(settings: Settings) -> dict[str, Any]:
