@@ -57,6 +57,10 @@ class KnownResults:
         for partition in partitions:
             self._ids.pop(partition, None)
 
+    def clear(self) -> None:
+        """Drops all partitions."""
+        self._ids.clear()
+
     def add(self, partition: int, recharge_id: str) -> None:
         """Remembers a result that has just been committed."""
         known = self._ids[partition]

@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, FencedInstanceIdError
+from kafka.structs import MemberState
 from msgspec import Struct
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -25,10 +26,12 @@ from processor.payments.counters import Payments
 from processor.payments.known_results import KnownResults
 from processor.payments.provider import PaymentProvider
 
-POLL_MS: Final = 200
+POLL_MS: Final = 1000
 SUMMARY_S: Final = 10.0
 COMMIT_S: Final = 30.0
 CONNECT_MS: Final = 10_000
+MEMBERSHIP_S: Final = 45.0
+"""A rebalance waits for the slowest member's batch, so this is more than twice the patience with the provider."""
 CONTENT_TYPE: Final = [("content-type", b"application/cloudevents+json")]
 
 log = structlog.get_logger(__name__)
@@ -73,6 +76,7 @@ class PaymentWorker:
         self._payments = Payments(registry)
         self._known = KnownResults(conf, topics.RECHARGE_RESULTS)
         self._stop = Event()
+        self._summary_at = time.monotonic() + SUMMARY_S
 
     def stop(self) -> None:
         """Asks `run` to finish its batch and return; may be called from a signal handler."""
@@ -84,38 +88,51 @@ class PaymentWorker:
         Raises `UndecodableCommand`, `TopicsMissing`, or whatever Kafka or the provider failed with; then nothing of
         the running batch is committed.
         """
+        limits = self._limits
+        cashier = Cashier(self._provider, self._stop, concurrency=limits.concurrency, patience_s=limits.patience_s)
         producer = self._producer()
         try:
             producer.init_transactions()
             if not producer.partitions_for(topics.RECHARGE_RESULTS):
                 raise TopicsMissing(topics.RECHARGE_RESULTS)
-            consumer = self._consumer()
-            try:
-                self._loop(consumer, producer)
-            finally:
-                consumer.close(autocommit=False)
+            log.info("payment worker started", group=self._group, instance=self._instance, provider=self._provider.name)
+            while not self._stop.is_set():
+                consumer = self._consumer()
+                try:
+                    self._work(consumer, producer, cashier)
+                finally:
+                    consumer.close(autocommit=False)
         finally:
             producer.close(timeout=5)
-
-    def _loop(self, consumer: Any, producer: Any) -> None:
-        cashier = Cashier(
-            self._provider, self._stop, concurrency=self._limits.concurrency, patience_s=self._limits.patience_s
-        )
-        log.info("payment worker started", group=self._group, instance=self._instance, provider=self._provider.name)
-        summary_at = time.monotonic() + SUMMARY_S
-        try:
-            while not self._stop.is_set():
-                polled = consumer.poll(timeout_ms=POLL_MS)
-                if polled:
-                    self._settle(consumer, producer, cashier, polled)
-                if time.monotonic() >= summary_at:
-                    log.info("payments", **self._payments.summary())
-                    summary_at = time.monotonic() + SUMMARY_S
-        finally:
             cashier.close()
             log.info("payment worker stopped", **self._payments.summary())
 
-    def _settle(self, consumer: Any, producer: Any, cashier: Cashier, polled: Mapping[Any, list[Any]]) -> None:
+    def _work(self, consumer: Any, producer: Any, cashier: Cashier) -> None:
+        """Settles batches until `stop`, or until the consumer has lost its membership for good."""
+        member_until = time.monotonic() + MEMBERSHIP_S
+        while not self._stop.is_set():
+            polled = consumer.poll(timeout_ms=POLL_MS)
+            # The generation that these records were read under, whatever heartbeats change in the meantime: an offset
+            # commit without a generation would not be fenced.
+            member = consumer.group_metadata()
+            now = time.monotonic()
+            if member.state is MemberState.STABLE:
+                member_until = now + MEMBERSHIP_S
+                if polled:
+                    self._settle(consumer, producer, cashier, polled, member)
+            else:
+                _read_again(consumer, {at.partition: records[0].offset for at, records in polled.items()})
+                if now > member_until:
+                    # kafka-python forgets a join whose answer comes between two polls, and never joins again.
+                    log.warning("not a member of the group: starting a new consumer", waited_s=MEMBERSHIP_S)
+                    return
+            if now >= self._summary_at:
+                log.info("payments", **self._payments.summary())
+                self._summary_at = now + SUMMARY_S
+
+    def _settle(
+        self, consumer: Any, producer: Any, cashier: Cashier, polled: Mapping[Any, list[Any]], member: Any
+    ) -> None:
         """Takes one batch through the steps of the module's docstring."""
         # Step 1: polled. A result has its tenant's key, hence its command's partition.
         batch = {at.partition: [decode(at.partition, r.offset, r.value) for r in read] for at, read in polled.items()}
@@ -124,17 +141,13 @@ class PaymentWorker:
         new = (command.charge for commands in batch.values() for command in commands if not self._is_known(command))
         verdict = judge(batch, self._is_known, cashier.charge(new))
         # Steps 3 and 4: results and offsets, in one transaction.
-        again = verdict.next_offsets
-        if self._commit(consumer, producer, verdict):
+        if self._commit(producer, verdict, member):
             self._report(verdict)
-            again = {partition: again[partition] for partition in verdict.unanswered}
+            _read_again(consumer, {partition: verdict.next_offsets[partition] for partition in verdict.unanswered})
         else:
-            again = {partition: commands[0].offset for partition, commands in batch.items()}
-        for at in consumer.assignment():
-            if at.partition in again:
-                consumer.seek(at, again[at.partition])
+            _read_again(consumer, {partition: commands[0].offset for partition, commands in batch.items()})
 
-    def _commit(self, consumer: Any, producer: Any, verdict: Verdict) -> bool:
+    def _commit(self, producer: Any, verdict: Verdict, member: Any) -> bool:
         """Commits one batch; False when the group has moved on meanwhile and nothing was committed."""
         offsets = {
             TopicPartition(topics.RECHARGE_COMMANDS, partition): OffsetAndMetadata(offset, "", -1)
@@ -151,7 +164,7 @@ class PaymentWorker:
                 )
                 for command, decision in verdict.results
             ]
-            producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
+            producer.send_offsets_to_transaction(offsets, member)
             for future in sent:
                 future.get(timeout=COMMIT_S)
         except (CommitFailedError, FencedInstanceIdError) as error:
@@ -203,8 +216,20 @@ class PaymentWorker:
             heartbeat_interval_ms=limits.session_timeout_s * 1000 // 4,
             fetch_max_wait_ms=100,
         )
+        self._known.clear()
+        # Metadata first: kafka-python would join with an empty assignment, then join again when it knows the topic.
+        if not consumer.partitions_for_topic(topics.RECHARGE_COMMANDS):
+            consumer.close(autocommit=False)
+            raise TopicsMissing(topics.RECHARGE_COMMANDS)
         consumer.subscribe([topics.RECHARGE_COMMANDS], listener=_Reassigned(self._known))
         return consumer
+
+
+def _read_again(consumer: Any, offsets: Mapping[int, int]) -> None:
+    """Goes back in the partitions that are still this consumer's; the others are read again by their new owner."""
+    for at in consumer.assignment():
+        if at.partition in offsets:
+            consumer.seek(at, offsets[at.partition])
 
 
 class _Reassigned(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
