@@ -136,6 +136,6 @@ class _Demo:
             self._end(command)
 
     def _verify(self) -> int:
-        click.echo("Recomputing every balance from the ledger: credits verify")
+        click.echo("\nRecomputing every balance from the ledger: credits verify")
         line = [sys.executable, "-m", "processor.cli", "verify", "--brokers", self._brokers]
         return subprocess.run(line, check=False).returncode
