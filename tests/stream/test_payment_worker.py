@@ -50,11 +50,10 @@ def request(tenant: str, sequence: int, attempt: int = 1) -> RechargeRequest:
 class Meter:
     """Stands for the meter: writes commands in transactions, reads committed results."""
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: str, compression: str = "none") -> None:
         self.conf = {"bootstrap.servers": brokers, "log_level": 0}
-        self._producer = Producer(
-            {**self.conf, "transactional.id": f"meter-{uuid.uuid4()}", "partitioner": "murmur2_random"}
-        )
+        own = {"transactional.id": f"meter-{uuid.uuid4()}", "compression.type": compression}
+        self._producer = Producer({**self.conf, **own, "partitioner": "murmur2_random"})
         self._producer.init_transactions(10)
         count = partitions_of(self.conf, names.RECHARGE_RESULTS)
         self._tail = Tail(self.conf, [(names.RECHARGE_RESULTS, partition) for partition in range(count)])
@@ -250,6 +249,13 @@ def test_killed_workers_and_a_second_one_together_publish_once(meter: Meter, cas
         assert process.wait(DEADLINE_S) == 0, cashiers.log(name)
     assert meter.ids() == {each.recharge_id: 1 for each in wanted}
     assert cashiers.charged().keys() == {each.recharge_id for each in wanted}
+
+
+def test_commands_are_read_as_the_meter_compresses_them(topics: str, cashiers: Cashiers) -> None:
+    pytest.importorskip("lz4", reason="kafka-python reads lz4 only with the lz4 package")
+    with Meter(topics, "lz4") as meter, stopped_cleanly(cashiers.start(), cashiers):
+        meter.ask([request("t1", sequence) for sequence in range(1, 21)])
+        until(lambda: len(meter.results()) == 20, cashiers.log)
 
 
 def test_a_record_that_is_no_command_stops_the_worker_with_70_and_says_where_it_is(
