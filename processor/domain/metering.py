@@ -131,7 +131,8 @@ def _set_autopay(account: Account, message: AutopaySet, policy: Policy, now: dat
     if data.trigger_micros > MAX_PAYMENT_MICROS:
         return _refuse(account, message, "above_maximum")
     units = data.max_units or policy.recharge_max_units
-    if (reason := _amount_refused(data.payment_amount_micros, policy, units)) is not None:
+    reason = _amount_refused(data.payment_amount_micros, policy, units)
+    if reason is not None and (data.enabled or reason == "negative"):
         return _refuse(account, message, reason)
     account.currency = data.currency
     account.autopay = _autopay(data, message.id)
@@ -219,7 +220,7 @@ def _conclude(
     elif guard in ("daily_count_cap", "monthly_amount_cap"):
         if account.recharge.blocked_by != guard:
             account.recharge.blocked_by = guard
-            cause = f"{guard}:{account.recharge.counted_on}"
+            cause = f"{guard}:{recharge.counting_day(account, now)}"
             outcome.notices.append(_notice(account, "autopay.blocked", cause, reason=guard))
     elif guard == "above_trigger":
         account.recharge.blocked_by = None

@@ -40,7 +40,7 @@ def refusal(account: Account, now: datetime, policy: Policy) -> Refusal | None:
         return "suspended"
     if recharge.not_before is not None and now < recharge.not_before:
         return "backing_off"
-    today = _day(now)
+    today = counting_day(account, now)
     if recharge.counted_on == today and recharge.count_today >= (autopay.max_per_day or policy.recharge_max_per_day):
         return "daily_count_cap"
     spent = recharge.micros_this_month if recharge.counted_on[:7] == today[:7] else 0
@@ -132,7 +132,7 @@ def clear(account: Account) -> None:
 
 
 def _count(account: Account, amount: int, now: datetime) -> None:
-    recharge, today = account.recharge, _day(now)
+    recharge, today = account.recharge, counting_day(account, now)
     if recharge.counted_on[:7] != today[:7]:
         recharge.micros_this_month = 0
     if recharge.counted_on != today:
@@ -142,5 +142,6 @@ def _count(account: Account, amount: int, now: datetime) -> None:
     recharge.micros_this_month += amount
 
 
-def _day(now: datetime) -> str:
-    return now.astimezone(UTC).date().isoformat()
+def counting_day(account: Account, now: datetime) -> str:
+    """Names the UTC day that the caps count for; a clock that goes back over midnight does not open a new one."""
+    return max(now.astimezone(UTC).date().isoformat(), account.recharge.counted_on)

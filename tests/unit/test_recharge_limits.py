@@ -80,3 +80,21 @@ def test_a_payment_is_the_smallest_multiple_that_lifts_the_balance_above_the_tri
 def test_an_account_that_does_not_say_has_the_operators_multiple():
     meter = ready(recharge_max_units=2)
     assert meter.debit(500 * UNIT).requests[0].amount_micros == 100 * UNIT
+
+
+def test_a_clock_that_goes_back_over_midnight_does_not_open_the_day_again():
+    meter = ready(balance=10 * UNIT, settings=autopay(max_per_day=1))
+    succeed(meter)
+    meter.now -= timedelta(days=1)
+    assert meter.debit(50 * UNIT).requests == []
+
+
+def test_being_blocked_by_the_month_before_any_payment_is_said_with_the_day_it_happened():
+    meter = ready(balance=50 * UNIT, settings=autopay(max_per_month_micros=1))
+    assert [n.cause for n in meter.debit(40 * UNIT).notices] == [f"monthly_amount_cap:{NOW.date()}"]
+
+
+def test_switching_off_is_obeyed_whatever_the_minimum_has_become():
+    meter = ready(balance=50 * UNIT)
+    assert meter.apply(autopay(payment=1, enabled=False)).notices == []
+    assert meter.debit(40 * UNIT).requests == []
