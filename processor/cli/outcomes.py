@@ -23,7 +23,7 @@ REFUSALS: Final = {
     "in_future": "the purchase date lies in the future",
     "negative": "an amount is negative",
     "below_minimum": "the payment is below the smallest one the operator allows (50.00 unless set otherwise)",
-    "above_maximum": "an amount, or the payment times --max-units, is above 1,000,000.00, or the balance would be too large",
+    "above_maximum": "an amount, or the payment times --max-units, is above 1,000,000.00, or the balance would be",
 }
 """The reasons of a `command.rejected` notification, in words."""
 

@@ -1,0 +1,176 @@
+"""The account commands against a real broker and a real worker: each waits for what was committed and prints it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from confluent_kafka import Producer
+
+from processor.cli import main
+from processor.cli.reading import Tail, partitions_of, read_committed
+from processor.contracts import topics as names
+from processor.contracts.inputs import decode
+from processor.contracts.outputs import decode_request
+
+# What kafka-python does while it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning")
+
+STOP_S = 30.0
+
+
+class Commands:
+    """Runs `credits` in this process against the test's broker."""
+
+    def __init__(self, brokers: str) -> None:
+        self.conf: dict[str, Any] = {"bootstrap.servers": brokers, "log_level": 0}
+        self._brokers = brokers
+
+    def __call__(self, *arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, arguments, env={"CREDITS_BROKERS": self._brokers})
+        assert result.exit_code == code, result.output
+        return result
+
+    def json(self, *arguments: str) -> dict[str, object]:
+        return json.loads(self(*arguments, "--json").stdout)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def run(topics: str) -> Commands:
+    return Commands(topics)
+
+
+@pytest.fixture
+def worker(topics: str, tmp_path: Path) -> Iterator[None]:
+    command = [sys.executable, "-m", "processor.cli", "worker", "--processes", "1", "--brokers", topics]
+    command += ["--data-dir", str(tmp_path / "worker"), "--metrics-port", "0"]
+    with (tmp_path / "worker.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(STOP_S)
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_account_from_its_first_payment_to_auto_pay(run: Commands) -> None:
+    assert "t1: 50.00 USD added, the balance is 50.00 USD (ledger entry t1:1)" in run("fund", "t1", "50.00").output
+    entry = run.json("fund", "t1", "50.25", "--reference", "invoice-1")
+    assert (entry["amount_micros"], entry["balance_micros"], entry["kind"]) == (50_250_000, 100_250_000, "fund")
+
+    set_to = run.json("autopay", "t1", "--amount", "60", "--trigger", "20", "--max-per-day", "3")
+    assert (set_to["payment_amount_micros"], set_to["trigger_micros"], set_to["enabled"]) == (
+        60_000_000,
+        20_000_000,
+        True,
+    )
+    off = run.json("autopay", "t1", "--off")
+    assert (off["payment_amount_micros"], off["max_per_day"], off["enabled"]) == (60_000_000, 3, False)
+
+    shown = run("balance", "t1").output
+    assert "100.25 USD" in shown
+    assert "auto-pay is off" in shown
+    account = run.json("balance", "t1")
+    assert (account["balance_micros"], account["revision"]) == (100_250_000, 2)
+    entries = [json.loads(line) for line in run("ledger", "t1", "--json").output.splitlines()]
+    assert [each["entry_id"] for each in entries] == ["t1:1", "t1:2"]
+    assert "1 of 2 entries of t1" in run("ledger", "t1", "--last", "1").output
+
+
+@pytest.mark.usefixtures("worker")
+def test_auto_pay_below_the_trigger_asks_for_a_payment_at_once(run: Commands) -> None:
+    run("autopay", "t1", "--amount", "50", "--trigger", "0", "--payment-method", "card-7")
+    requests = [decode_request(record.value()).data for record in read_committed(run.conf, names.RECHARGE_COMMANDS)]
+    assert [(each.recharge_id, each.amount_micros, each.payment_method_ref) for each in requests] == [
+        ("t1:1", 50_000_000, "card-7")
+    ]
+    assert "50.00 USD requested" in run("balance", "t1").output
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_refused_command_ends_with_1_and_the_reason_in_words(run: Commands) -> None:
+    result = run("fund", "t1", "49.99", code=1)
+    assert "refused: the payment is below the smallest one" in result.output
+    run("fund", "t1", "50")
+    result = run("fund", "t1", "50", "--currency", "EUR", code=1)
+    assert "refused: the account is kept in another currency" in result.output
+    result = run("autopay", "t1", "--amount", "1", "--trigger", "0", code=1)
+    assert "refused: the payment is below" in result.output
+
+
+def test_without_a_worker_the_command_is_stored_and_the_person_is_told(run: Commands) -> None:
+    result = run("fund", "t1", "50", "--timeout", "0.5", code=1)
+    assert "no answer within 0.5 s: is a worker running? `credits worker`" in result.output
+    [record] = read_committed(run.conf, names.ACCOUNT_COMMANDS)
+    command = decode(names.ACCOUNT_COMMANDS, record.value(), record.headers())
+    assert f"the command {command.id} is stored" in result.output
+    assert record.key() == b"t1"
+
+
+def test_an_unknown_tenant_is_told_in_one_sentence(run: Commands) -> None:
+    for arguments in (("balance", "nobody"), ("ledger", "nobody")):
+        assert "there is no account nobody" in run(*arguments, code=1).output
+    assert "was never set" in run("autopay", "nobody", "--off", code=1).output
+
+
+def test_the_simulator_reports_exactly_what_the_topics_hold(run: Commands) -> None:
+    command = [sys.executable, "-m", "processor.cli", "simulate", "--brokers", run.conf["bootstrap.servers"], "--json"]
+    command += ["--tenants", "20", "--rate", "0", "--events", "3000", "--duplicates", "0.1", "--open"]
+    summary = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    ids: Counter[tuple[str, str]] = Counter()
+    for topic in (names.USAGE_CALL, names.USAGE_CONFERENCE):
+        for record in read_committed(run.conf, topic):
+            message = decode(topic, record.value(), record.headers())
+            assert record.key() == message.data.tenant_id.encode()
+            ids[message.source, message.id] += 1
+    assert (summary["unique"], summary["failed"]) == (len(ids), 0)
+    assert summary["duplicates"] == ids.total() - len(ids) > 0
+    assert sum(1 for _ in read_committed(run.conf, names.ACCOUNT_COMMANDS)) == 40
+
+
+def test_a_committed_reader_skips_what_was_aborted_and_waits_for_what_is_open(topics: str) -> None:
+    conf = {"bootstrap.servers": topics, "log_level": 0}
+    producer = Producer({**conf, "transactional.id": "writer"})
+    producer.init_transactions(10)
+
+    def write(*values: str) -> None:
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(names.LEDGER, value, "t", partition=3)
+        producer.flush(10)
+
+    write("a", "b")
+    producer.commit_transaction(10)
+    write("aborted")
+    producer.abort_transaction(10)
+    write("c")
+    with Tail(conf, [(names.LEDGER, 3)]) as tail:
+        records = read_committed(conf, names.LEDGER)
+        assert [next(records).value(), next(records).value()] == [b"a", b"b"]
+        producer.commit_transaction(10)
+        assert [record.value() for record in records] == [b"c"]
+        write("d")
+        producer.commit_transaction(10)
+        assert next(tail.messages(10)).value() == b"d"
+    assert not list(read_committed(conf, names.LEDGER, [2]))
+    assert partitions_of(conf, names.LEDGER) == 8
+
+
+def test_a_committed_reader_ends_behind_an_aborted_transaction(topics: str) -> None:
+    conf = {"bootstrap.servers": topics, "log_level": 0}
+    producer = Producer({**conf, "transactional.id": "writer"})
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    producer.produce(names.LEDGER, "aborted", "t")
+    producer.flush(10)
+    producer.abort_transaction(10)
+    started = time.monotonic()
+    assert not list(read_committed(conf, names.LEDGER))
+    assert time.monotonic() - started < 10
