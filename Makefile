@@ -5,10 +5,10 @@ SECONDS ?= 300
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test lint bench chaos schemas clean
+.PHONY: help setup demo test lint bench chaos schemas reference clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## create .venv with the locked dependencies and the `credits` command
 
@@ -36,6 +36,9 @@ chaos: setup  ## kill and freeze workers for SECONDS, then prove that nothing wa
 
 schemas: setup  ## write schemas/ again from the typed messages
 	@$(BIN)/python -m processor.contracts.schemas
+
+reference: setup  ## write the generated pages of docs/reference/ again from the code
+	@$(BIN)/python scripts/reference
 
 clean:  ## remove the environment and every cache of this checkout
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
