@@ -1,0 +1,163 @@
+"""Runs one program under measurement: pinned to a core, timed by the offsets it commits."""
+
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from processor.embedded.broker import EmbeddedBroker
+from processor.stream import topics as stream_topics
+
+PARTITIONS = 8
+POLL_S = 0.05
+ALL_CORES = sorted(os.sched_getaffinity(0))
+WORK_CORE, HARNESS_CORE = ALL_CORES[0], ALL_CORES[-1]
+
+
+@contextmanager
+def fresh_broker() -> Iterator[str]:
+    """A broker of its own with empty topics, on whatever core the system gives it; yields its address."""
+    os.sched_setaffinity(0, ALL_CORES)
+    with EmbeddedBroker(heap="1g", quick=False) as broker:
+        applied = stream_topics.apply(broker.bootstrap, PARTITIONS, 1)
+        assert not applied.problems, applied.problems
+        yield broker.bootstrap
+
+
+class Program:
+    """A child process alone on its core; `log` holds what it said."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        os.sched_setaffinity(0, {WORK_CORE})  # inherited by the child
+        try:
+            with log.open("ab") as out:
+                self._process = subprocess.Popen(
+                    command, env={**os.environ, **environment}, stdout=out, stderr=out, start_new_session=True
+                )
+        finally:
+            os.sched_setaffinity(0, {HARNESS_CORE})
+
+    def __enter__(self) -> "Program":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def check(self) -> None:
+        """Raises when the program has ended, with its last words."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"it ended with {self._process.returncode}:\n{self.log.read_text()[-3000:]}")
+
+    def cpu_s(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_mib(self) -> int:
+        """The largest resident memory so far."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def worker(brokers: str, directory: Path, rates: Path, **more: str) -> Program:
+    """Starts the meter as a user would, with one process."""
+    environment = {
+        "CREDITS_BROKERS": brokers,
+        "CREDITS_DATA_DIR": str(directory / "data"),
+        "CREDITS_RATES": str(rates),
+        "CREDITS_METRICS_PORT": "0",
+        **more,
+    }
+    command = [sys.executable, "-m", "processor.cli", "worker", "--processes", "1"]
+    return Program(command, environment, directory / "worker.log")
+
+
+class Point(NamedTuple):
+    """How far the program was at a time, and what that had cost."""
+
+    at_s: float
+    records: int
+    cpu_s: float
+
+
+def follow(program: Program, brokers: str, group: str, topic: str, total: int, timeout_s: float) -> dict[str, float]:
+    """Polls the group's committed offsets until all records are done; rates count from the first commit to the last."""
+    began_s = time.monotonic()
+    first = half = last = None
+    with _committed(brokers, group, topic) as read:
+        while last is None:
+            time.sleep(POLL_S)
+            program.check()
+            point = Point(time.monotonic(), read(), program.cpu_s())
+            if first is None and point.records:
+                first = point
+            if half is None and point.records >= total / 2:
+                half = point
+            if point.records >= total:
+                last = point
+            elif point.at_s - began_s > timeout_s:
+                raise TimeoutError(f"{point.records} of {total} records after {timeout_s:.0f} s")
+    assert first is not None
+    assert half is not None
+    return {
+        "records": total,
+        "events_per_s": _rate(first, last),
+        "events_per_s_second_half": _rate(half, last),
+        "cpu_s_per_million": round((last.cpu_s - first.cpu_s) / max(last.records - first.records, 1) * 1e6, 2),
+        "start_to_first_s": round(first.at_s - began_s, 2),
+        "peak_mib": program.peak_mib(),
+    }
+
+
+@contextmanager
+def _committed(brokers: str, group: str, topic: str) -> Iterator[object]:
+    # read_uncommitted: offsets as they are, without waiting for those of an open transaction
+    watcher = Consumer(
+        {"bootstrap.servers": brokers, "group.id": group, "isolation.level": "read_uncommitted", "log_level": 0}
+    )
+    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+
+    def read() -> int:
+        try:
+            return sum(max(place.offset, 0) for place in watcher.committed(places, timeout=5))
+        except KafkaException:
+            return 0
+
+    try:
+        yield read
+    finally:
+        watcher.close()
+
+
+def _rate(earlier: Point, later: Point) -> int:
+    """Records a second; everything in one commit has no rate."""
+    return round((later.records - earlier.records) / (later.at_s - earlier.at_s)) if later.at_s > earlier.at_s else 0
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures depend on."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
+    return {
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "cores": len(ALL_CORES),
+        "memory_gib": round(int(memory[1]) / 2**20) if memory else 0,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
