@@ -54,7 +54,7 @@ def read_committed(conf: Mapping[str, Any], topic: str, partitions: Iterable[int
     starts = dict.fromkeys(((topic, partition) for partition in open_ends), 0)
     with broker_errors(conf["bootstrap.servers"]), _Assigned(conf, starts) as consumer:
         while open_ends:
-            for message in consumer.consume(BATCH, POLL_S):
+            for message in _take(consumer, POLL_S):
                 partition, offset = message.partition(), message.offset()
                 end = open_ends.get(partition)
                 if message.error() is not None and message.error().code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -91,12 +91,18 @@ class Tail:
         deadline = time.monotonic() + timeout_s
         with broker_errors(self._brokers):
             while (left := deadline - time.monotonic()) > 0:
-                for message in self._consumer.consume(BATCH, min(left, POLL_S)):
+                for message in _take(self._consumer, min(left, POLL_S)):
                     error = message.error()
                     if error is None:
                         yield message
                     elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                         raise KafkaException(error)
+
+
+def _take(consumer: Consumer, timeout_s: float) -> list[Message]:
+    """Waits for the first message only: librdkafka's own batch call would wait for all of them."""
+    first = consumer.poll(timeout_s)
+    return [] if first is None else [first, *consumer.consume(BATCH, 0)]
 
 
 class _Assigned:

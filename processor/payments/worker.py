@@ -197,6 +197,7 @@ class PaymentWorker:
             max_block_ms=int(COMMIT_S * 1000),
             allow_auto_create_topics=False,
             acks="all",
+            retry_backoff_ms=10,  # a transaction begun right after another is told to wait for its markers
         )
 
     def _consumer(self) -> Any:
