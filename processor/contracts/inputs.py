@@ -12,6 +12,7 @@ from processor.domain.errors import InputRejected
 from processor.domain.messages import AutopaySet, CallUsage, ConferenceUsage, Funded, Message, RechargeDecided
 
 Headers = Iterable[tuple[str, bytes | None]] | None
+HeadersOf = Callable[[], Headers]
 
 MAX_RECORD_BYTES: Final = 65_536
 """A hundred times an ordinary event; anything larger is a fault at the sender."""
@@ -30,10 +31,11 @@ _decode: Callable[[bytes], Message] = _decoder.decode
 _VALUES = re.compile(r"'.*'", re.DOTALL)
 
 
-def decode(topic: str, value: bytes | None, headers: Headers = None) -> Message:
+def decode(topic: str, value: bytes | None, headers: Headers | HeadersOf = None) -> Message:
     """Decodes a CloudEvent in structured or binary mode.
 
-    Raises `InputRejected`: `too_large`, `not_json`, `unknown_type`, `schema_invalid`.
+    `headers` may be a function: it is asked only where the value alone is no event. Raises `InputRejected`:
+    `too_large`, `not_json`, `unknown_type`, `schema_invalid`.
     """
     if value is None:
         raise InputRejected("not_json", "the record has no value")
@@ -42,7 +44,7 @@ def decode(topic: str, value: bytes | None, headers: Headers = None) -> Message:
     try:
         message = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as structured:
-        attributes = _binary_attributes(headers)
+        attributes = _binary_attributes(headers() if callable(headers) else headers)
         if not attributes:
             raise _rejection(value, structured) from None
         message = _decode_binary(attributes, value)

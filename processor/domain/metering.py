@@ -90,7 +90,8 @@ def _use(account: Account, message: CallUsage | ConferenceUsage, tariff: Tariff,
 
     before = account.balance_micros
     outcome = Outcome([], [], [])
-    _expire(account, message, outcome, now)
+    if account.lots:
+        _expire(account, message, outcome, now)
     changes = debit(account, amount) if amount else []
     entry = _record(account, message, "charge", -amount, changes, outcome, leg.started_at, now)
     entry.usage = usage

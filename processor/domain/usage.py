@@ -12,6 +12,9 @@ from processor.domain.policy import Policy
 Direction = Literal["outbound", "inbound"]
 
 
+TOLERANCE_MS: Final = 1000
+"""How far a stated duration may differ from end minus start: vendors round both."""
+
 INBOUND_CALLS: Final = frozenset({"user_in", "ucap_in", "dr_in", "dr_in_ucap"})
 INBOUND_CONFERENCE_LEGS: Final = frozenset({"dial_in_toll", "dial_in_toll_free"})
 
@@ -51,7 +54,16 @@ def leg_of(message: CallUsage | ConferenceUsage, policy: Policy, now: datetime) 
             "the allocation of the original event is not kept yet: replay it after an upgrade",
         )
     leg = _call_leg(data) if isinstance(data, CallData) else _conference_leg(data)
-    _check_times(leg, data.connected_ms, policy, now)
+    lasted = leg.ended_at - leg.started_at
+    apart_ms = lasted.days * 86_400_000 + lasted.seconds * 1000 + lasted.microseconds // 1000 - data.connected_ms
+    if not -TOLERANCE_MS <= apart_ms <= TOLERANCE_MS:
+        raise InputRejected("inconsistent_times", "the duration differs from the end minus the start by more than 1 s")
+    if leg.started_at < now - policy.deduplication:
+        days = policy.deduplication.days
+        raise InputRejected("too_old", f"the leg started before the de-duplication window of {days} days")
+    if leg.ended_at > now + policy.max_future:
+        ahead_s = policy.max_future.total_seconds()
+        raise InputRejected("in_future", f"the leg ended more than {ahead_s:.0f} s in the future")
     return leg
 
 
@@ -90,17 +102,3 @@ def _conference_leg(data: ConferenceData) -> Leg:
         data.leg_kind == "dial_in_toll_free",
         True,
     )
-
-
-def _check_times(leg: Leg, connected_ms: int, policy: Policy, now: datetime) -> None:
-    lasted = leg.ended_at - leg.started_at
-    apart = lasted.days * 86_400_000 + lasted.seconds * 1000 + lasted.microseconds // 1000 - connected_ms
-    if apart > 1000 or apart < -1000:
-        raise InputRejected("inconsistent_times", "the duration differs from the end minus the start by more than 1 s")
-    if leg.started_at < now - policy.deduplication:
-        raise InputRejected(
-            "too_old", f"the leg started before the de-duplication window of {policy.deduplication.days} days"
-        )
-    if leg.ended_at > now + policy.max_future:
-        ahead_s = policy.max_future.total_seconds()
-        raise InputRejected("in_future", f"the leg ended more than {ahead_s:.0f} s in the future")

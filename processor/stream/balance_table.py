@@ -17,10 +17,6 @@ class BalanceTable:
         self.accounts: dict[str, Account] = {}
         self._changed: dict[str, Account] = {}
 
-    def get(self, tenant_id: str) -> Account | None:
-        """Finds an account, or None for a tenant never seen here."""
-        return self.accounts.get(tenant_id)
-
     def changed(self, account: Account) -> None:
         """Marks an account to be part of the next commit."""
         self.accounts[account.tenant_id] = account

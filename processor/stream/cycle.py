@@ -6,7 +6,7 @@ Everything here runs on the event loop's thread; only `Transactions.commit` runs
 import asyncio
 import gc
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import perf_counter
@@ -198,15 +198,12 @@ class Cycle:
         """B2: no await in here, so a commit never sees half a message."""
         started = perf_counter()
         work = Work(datetime.now(UTC))
-        touched: dict[int, PartitionProcessor] = {}
-        for record in records:
-            number = record.partition()
-            processor = touched.get(number)
-            if processor is None:
-                processor = touched[number] = self.processors[number]
-            processor.process(record, work)
-        for processor in touched.values():
-            processor.finish(work)
+        touched = set()
+        for topic, number, run in _runs(records):
+            self.processors[number].process(topic, run, work)
+            touched.add(number)
+        for number in touched:
+            self.processors[number].finish(work)
         work.apply_s = perf_counter() - started
         self._observer.ticked()
         failpoints.done("B2")
@@ -234,3 +231,13 @@ class Cycle:
         if isinstance(error, InvariantViolated):
             self._observer.invariant_violated()
         self._on_death(error or RuntimeError("the commit cycle ended by itself"))
+
+
+def _runs(records: list[Record]) -> Iterator[tuple[str, int, list[Record]]]:
+    """Splits a batch where topic or partition change; a fetched batch changes seldom."""
+    start, topic, number = 0, records[0].topic(), records[0].partition()
+    for at, record in enumerate(records):
+        if record.partition() != number or record.topic() != topic:
+            yield topic, number, records[start:at]
+            start, topic, number = at, record.topic(), record.partition()
+    yield topic, number, records[start:]

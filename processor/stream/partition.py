@@ -1,14 +1,14 @@
 """Applies the records of one partition: the accounts and event ids behind one partition number of every input topic."""
 
-from datetime import datetime
 from typing import Final
 
 from confluent_kafka import Message as Record
 
 from processor.contracts import outputs, topics
 from processor.contracts.inputs import decode, identity
+from processor.contracts.outputs import entry_record
 from processor.domain.account import Account
-from processor.domain.errors import InputRejected, InvariantViolated
+from processor.domain.errors import InputRejected
 from processor.domain.messages import CallUsage, ConferenceUsage, Message, RechargeDecided
 from processor.domain.metering import Outcome, apply
 from processor.domain.tariff import Tariff
@@ -41,47 +41,54 @@ class PartitionProcessor:
         """Recounts what the metrics want to know, once recovery has filled the table."""
         self.in_flight = sum(account.recharge.in_flight is not None for account in self.table.accounts.values())
 
-    def process(self, record: Record, work: Work) -> None:
-        """Does all that one record demands (step B2): it is applied, known already, parked or forwarded."""
-        topic = record.topic()
-        work.events += 1
-        work.consumed[topic] += 1
-        work.offsets[topic, self.number] = record.offset() + 1
-        stage = "decode"
-        try:
-            message = _decoded(topic, record)
-            stage = "route"
-            tenant, key = message.data.tenant_id, record.key()
-            _check_key(message, tenant, key)
-            account = self.table.get(tenant)
-            if account is None:
-                home = partition_of(tenant, self.partitions)
-                if home != self.number:
-                    work.reroute(record, home, KINDS[topic])
-                    return
-                account = Account(tenant_id=tenant, currency=self.tariff.policy.default_currency)
-            event_id = identity(message.source, message.id)
-            if event_id in self.ids.seen:
-                work.outcomes[KINDS[topic], "duplicate"] += 1
-                return
-            stage = "apply"
-            outcome = apply(account, message, self.tariff, work.now)
-        except InputRejected as rejected:
-            work.park(record, stage, KINDS[topic], rejected)
-            return
-        self.ids.seen.add(event_id)
-        work.event_ids[self.number].append(event_id)
-        self.table.changed(account)
-        for entry in outcome.entries:
-            work.produce(topics.LEDGER, self.number, key, outputs.entry_record(entry))
-        if type(message) is CallUsage:
-            self._count_usage("call", message.data.ended_at, outcome, work)
-        elif type(message) is ConferenceUsage:
-            self._count_usage("conference", message.data.left_at, outcome, work)
-        else:
-            self._count_other(message, outcome, work)
-        if outcome.requests or outcome.notices:
-            self._announce(outcome, key, work)
+    def process(self, topic: str, records: list[Record], work: Work) -> None:
+        """Does all that a run of records demands (step B2): each is applied, known already, parked or forwarded.
+
+        The records are consecutive ones of `topic` in this partition.
+        """
+        number, kind, tariff, now = self.number, KINDS[topic], self.tariff, work.now
+        accounts, seen = self.table.accounts, self.ids.seen
+        changed, remembered, published = self.table.changed, work.event_ids[number], work.outputs
+        for record in records:
+            stage = "decode"
+            try:
+                message = decode(topic, record.value(), record.headers)
+                stage = "route"
+                tenant, key = message.data.tenant_id, record.key()
+                if key != tenant.encode() or (message.subject != tenant and message.subject is not None):
+                    raise _misaddressed(key)
+                account = accounts.get(tenant)
+                if account is None:
+                    home = partition_of(tenant, self.partitions)
+                    if home != number:
+                        work.reroute(record, home, kind)
+                        continue
+                    account = Account(tenant_id=tenant, currency=tariff.policy.default_currency)
+                event_id = identity(message.source, message.id)
+                if event_id in seen:
+                    work.outcomes[kind, "duplicate"] += 1
+                    continue
+                stage = "apply"
+                outcome = apply(account, message, tariff, now)
+            except InputRejected as rejected:
+                work.park(record, stage, kind, rejected)
+                continue
+            seen.add(event_id)
+            remembered.append(event_id)
+            changed(account)
+            for entry in outcome.entries:
+                published.append((topics.LEDGER, number, key, entry_record(entry), None))
+            if type(message) is CallUsage:
+                work.used("call", outcome.entries[-1], message.data.ended_at)
+            elif type(message) is ConferenceUsage:
+                work.used("conference", outcome.entries[-1], message.data.left_at)
+            else:
+                self._count_other(message, outcome, work)
+            if outcome.requests or outcome.notices:
+                self._announce(outcome, key, work)
+        work.events += len(records)
+        work.consumed[topic] += len(records)
+        work.offsets[topic, number] = records[-1].offset() + 1
 
     def _announce(self, outcome: Outcome, key: bytes, work: Work) -> None:
         for request in outcome.requests:
@@ -91,14 +98,6 @@ class PartitionProcessor:
         for notice in outcome.notices:
             work.produce(topics.NOTIFICATIONS, self.number, key, outputs.notice_record(notice, work.now))
             work.notices[notice.kind] += 1
-
-    def _count_usage(self, kind: str, ended_at: datetime, outcome: Outcome, work: Work) -> None:
-        entry = outcome.entries[-1]
-        usage = entry.usage
-        if usage is None:
-            raise InvariantViolated("a usage event was applied without a charge entry")
-        work.used(kind, usage.decision, -entry.amount_micros)
-        work.happened_at.append(ended_at)
 
     def _count_other(self, message: Message, outcome: Outcome, work: Work) -> None:
         if isinstance(message, RechargeDecided):
@@ -120,19 +119,7 @@ class PartitionProcessor:
             work.outputs.append((topics.EVENT_IDS, self.number, None, packed, None))
 
 
-def _decoded(topic: str, record: Record) -> Message:
-    value = record.value()
-    try:
-        return decode(topic, value)
-    except InputRejected:
-        headers = record.headers()
-        if not headers:
-            raise
-    return decode(topic, value, headers)
-
-
-def _check_key(message: Message, tenant: str, key: bytes | None) -> None:
+def _misaddressed(key: bytes | None) -> InputRejected:
     if key is None:
-        raise InputRejected("key_missing", "the record has no key: the key must be the tenant id")
-    if key != tenant.encode() or (message.subject is not None and message.subject != tenant):
-        raise InputRejected("tenant_mismatch", "the tenant differs between key, subject and data")
+        return InputRejected("key_missing", "the record has no key: the key must be the tenant id")
+    return InputRejected("tenant_mismatch", "the tenant differs between key, subject and data")

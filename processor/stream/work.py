@@ -6,8 +6,8 @@ from datetime import datetime
 from confluent_kafka import Message as Record
 
 from processor.contracts import topics
-from processor.domain.errors import InputRejected
-from processor.domain.ledger import RechargeRequest
+from processor.domain.errors import InputRejected, InvariantViolated
+from processor.domain.ledger import Entry, RechargeRequest
 from processor.stream import dead_letters
 from processor.stream.dead_letters import KafkaHeaders
 
@@ -36,13 +36,17 @@ class Work:
         self.consumed: Counter[str] = Counter()
         self.apply_s = 0.0
 
-    def used(self, kind: str, decision: str, amount_micros: int) -> None:
-        """Counts one applied usage event."""
+    def used(self, kind: str, charge: Entry, ended_at: datetime) -> None:
+        """Counts one applied usage event by its charge entry."""
+        if charge.usage is None:
+            raise InvariantViolated("a usage event was applied without a charge entry")
+        decision = charge.usage.decision
         tally = self.usage.get((kind, decision))
         if tally is None:
             tally = self.usage[kind, decision] = [0, 0]
         tally[0] += 1
-        tally[1] += amount_micros
+        tally[1] -= charge.amount_micros
+        self.happened_at.append(ended_at)
 
     def produce(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
         """Adds one record of ours to the transaction."""
