@@ -1,0 +1,157 @@
+"""The compose file says what the code understands: commands, settings, ports; pinned images and least privilege."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from processor.cli import main
+from processor.contracts.decks import SYNTHETIC
+from processor.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("communication-credits:")]
+DOCKERFILE = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
+PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+
+# What kafka-python does while it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning")
+
+
+def test_the_services_are_those_of_the_product() -> None:
+    assert set(SERVICES) == {"kafka", "topics", "worker", "payment-worker", "prometheus"}
+    assert OURS == ["topics", "worker", "payment-worker"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_is_pinned_to_a_full_version(name: str) -> None:
+    assert re.fullmatch(r"[a-z/\-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+
+
+def test_the_image_has_the_version_of_the_package() -> None:
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    assert {SERVICES[name]["image"] for name in OURS} == {f"communication-credits:{version[1]}"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_the_least_privilege(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert int(service["user"].split(":")[0]) > 0
+    assert "privileged" not in service
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_credits_command_line_is_taken_by_click(name: str) -> None:
+    command: click.Command = main
+    words = list(SERVICES[name]["command"])
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None
+        command = found
+    with command.make_context(name, words):
+        pass
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_environment_variable_is_a_setting_and_its_value_valid(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    assert {variable.removeprefix("CREDITS_").lower() for variable in environment} <= set(Settings.model_fields)
+    Settings(**{variable.removeprefix("CREDITS_").lower(): value for variable, value in environment.items()})
+
+
+def test_services_start_when_what_they_need_is_there() -> None:
+    waits = {
+        name: {need: rule["condition"] for need, rule in service.get("depends_on", {}).items()}
+        for name, service in SERVICES.items()
+    }
+    assert waits == {
+        "kafka": {},
+        "topics": {"kafka": "service_healthy"},
+        "worker": {"topics": "service_completed_successfully"},
+        "payment-worker": {"topics": "service_completed_successfully"},
+        "prometheus": {"worker": "service_healthy"},
+    }
+    assert [name for name, service in SERVICES.items() if "healthcheck" not in service] == ["topics"]
+    assert SERVICES["topics"]["restart"] == "no"
+
+
+def test_whatever_must_survive_a_container_is_on_a_named_volume() -> None:
+    mounted = {volume.split(":")[0] for s in SERVICES.values() for volume in s.get("volumes", []) if volume[0] != "."}
+    assert mounted == set(COMPOSE["volumes"])
+    for name in ("worker", "payment-worker"):
+        directory = SERVICES[name]["environment"]["CREDITS_DATA_DIR"]
+        assert [volume.split(":")[1] for volume in SERVICES[name]["volumes"]] == [directory]
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            if volume.startswith("."):
+                assert (ROOT / volume.split(":")[0]).is_file()
+                assert volume.endswith(":ro")
+
+
+def test_two_containers_never_share_a_volume() -> None:
+    mounted = [volume for s in SERVICES.values() for volume in s.get("volumes", [])]
+    assert len(mounted) == len(set(mounted))
+
+
+def test_kafka_has_all_that_a_single_node_needs_because_one_variable_discards_the_defaults() -> None:
+    kafka = SERVICES["kafka"]["environment"]
+    one = [name for name in kafka if name.endswith(("REPLICATION_FACTOR", "MIN_ISR"))]
+    assert len(one) == 5
+    assert {kafka[name] for name in one} == {1}
+    names = {listener.split("://")[0] for listener in kafka["KAFKA_LISTENERS"].split(",")}
+    assert {pair.split(":")[0] for pair in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")} == names
+    advertised = dict(each.split("://") for each in kafka["KAFKA_ADVERTISED_LISTENERS"].split(","))
+    assert {*advertised, kafka["KAFKA_CONTROLLER_LISTENER_NAMES"]} == names
+    assert kafka["KAFKA_INTER_BROKER_LISTENER_NAME"] in advertised
+    assert {SERVICES[name]["environment"]["CREDITS_BROKERS"] for name in OURS} <= set(advertised.values())
+    assert kafka["KAFKA_LOG_DIRS"] in {volume.split(":")[1] for volume in SERVICES["kafka"]["volumes"]}
+    assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
+def test_prometheus_scrapes_the_ports_that_are_served() -> None:
+    targets = {t for job in PROMETHEUS["scrape_configs"] for group in job["static_configs"] for t in group["targets"]}
+    payments = SERVICES["payment-worker"]["command"]
+    assert targets == {
+        f"worker:{SERVICES['worker']['environment']['CREDITS_METRICS_PORT']}",
+        f"payment-worker:{payments[payments.index('--metrics-port') + 1]}",
+        "127.0.0.1:9090",
+    }
+    for name in ("worker", "payment-worker"):
+        port = next(target for target in targets if target.startswith(f"{name}:")).split(":")[1]
+        assert f"127.0.0.1:{port}/metrics" in SERVICES[name]["healthcheck"]["test"][-1]
+
+
+def test_the_image_is_pinned_locked_and_without_root_or_broker() -> None:
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert len(bases) == 2
+    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base) for base in bases)
+    syncs = re.findall(r"uv sync (.*)", DOCKERFILE)
+    assert len(syncs) == 2
+    assert all("--frozen" in sync and "--no-dev" in sync and "--extra" not in sync for sync in syncs)
+    user = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
+    assert user == [SERVICES["worker"]["user"]]
+    assert "ENTRYPOINT" in DOCKERFILE.split("USER", 1)[1]
+
+
+def test_the_image_builds_with_the_uv_that_makes_the_environment() -> None:
+    version = re.search(r'UV_VERSION = "(.+)"', (ROOT / "scripts" / "setup").read_text())
+    assert version is not None
+    assert f"uv=={version[1]}" in DOCKERFILE
+
+
+def test_everything_the_image_copies_is_there() -> None:
+    sources = [
+        word for line in re.findall(r"^COPY (?!--from)(.*)", DOCKERFILE, re.MULTILINE) for word in line.split()[:-1]
+    ]
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    assert (ROOT / "processor" / "contracts" / SYNTHETIC).is_file()
