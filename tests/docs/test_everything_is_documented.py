@@ -24,9 +24,6 @@ from processor.stream.dead_letters import PREFIX
 from processor.stream.failpoints import Step
 from tests.docs.pages import DOCS, commands, first_cells, reference
 
-# What kafka-python does while it is imported.
-pytestmark = pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning")
-
 REFERENCE = DOCS / "reference"
 REASONS_PAGE = REFERENCE / "reasons.md"
 PROTOCOL = DOCS / "explanation" / "exactly-once.md"

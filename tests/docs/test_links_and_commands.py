@@ -8,9 +8,6 @@ import pytest
 
 from tests.docs.pages import DOCS, PAGES, ROOT, anchors, commands_on, name_of, parse, prose_of, targets
 
-# What kafka-python does while it is imported.
-pytestmark = pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning")
-
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 

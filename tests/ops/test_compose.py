@@ -19,9 +19,6 @@ OURS = [name for name, service in SERVICES.items() if service["image"].startswit
 DOCKERFILE = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
 PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
 
-# What kafka-python does while it is imported.
-pytestmark = pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning")
-
 
 def test_the_services_are_those_of_the_product() -> None:
     assert set(SERVICES) == {"kafka", "topics", "worker", "payment-worker", "prometheus"}
