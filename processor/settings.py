@@ -6,7 +6,7 @@ Every limit says why it has its value. `credits settings` prints the effective o
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -19,11 +19,19 @@ from pydantic_settings import (
 
 from processor.domain.policy import Policy
 
+SECRETS_DIR: Final = Path("/run/secrets")
+"""Where containers mount secrets: a file `credits_sasl_password` there is the setting of that name."""
+
 
 class Settings(BaseSettings):
     """Settings of every command; names are part of the contract with other programs."""
 
-    model_config = SettingsConfigDict(env_prefix="CREDITS_", frozen=True, secrets_dir=None, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="CREDITS_",
+        frozen=True,
+        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
+        extra="forbid",
+    )
 
     brokers: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma-separated")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

@@ -49,7 +49,9 @@ def apply(partitions: int, replication: int, brokers: str | None, as_json: bool)
     settings = make_settings(brokers=brokers)
     with broker_errors(settings.brokers):
         try:
-            done = topics.apply(settings.brokers, partitions, replication, client_conf(settings))
+            done = topics.apply(
+                settings.brokers, partitions, replication, client_conf(settings), settings.deduplication_days
+            )
         except TimeoutError as error:
             raise CommandFailed(f"{error}: look at the brokers' logs and repeat") from error
     if as_json:
@@ -76,7 +78,7 @@ def verify(brokers: str | None, as_json: bool) -> None:
 
     settings = make_settings(brokers=brokers)
     with broker_errors(settings.brokers):
-        problems = topics.verify(settings.brokers, client_conf(settings))
+        problems = topics.verify(settings.brokers, client_conf(settings), settings.deduplication_days)
     if as_json:
         _print_json({"problems": [asdict(problem) for problem in problems]})
     elif not problems:

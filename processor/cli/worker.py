@@ -12,14 +12,13 @@ import click
 import structlog
 
 from processor.cli.common import (
-    CONNECT_TIMEOUT_S,
     CommandFailed,
-    TopicMissing,
     broker_errors,
     brokers_option,
     client_conf,
     make_settings,
 )
+from processor.cli.reading import partitions_of
 from processor.contracts import topics
 from processor.observability import logging as log_setup
 from processor.settings import Settings
@@ -28,7 +27,6 @@ log = structlog.get_logger()
 
 RESTART_DELAY_S = (1.0, 30.0)
 HEALTHY_AFTER_S = 60.0
-EXIT_UNREACHABLE = 75
 
 
 @click.command()
@@ -48,8 +46,9 @@ def worker(
 ) -> None:
     """Run the stream processor: usage in, debits and recharge commands out, exactly once.
 
-    Each process works on its share of the partitions and is restarted with back-off when it stops itself.
-    SIGTERM finishes the running batch and leaves the group.
+    Each process works on its share of the partitions and is restarted with back-off when it stops itself. With
+    --processes 1 the worker runs in this process, for systemd or Kubernetes to restart. SIGTERM finishes the running
+    batch; the partitions wait for the worker's return until the session time-out, then others take them.
 
     \b
     Example:
@@ -58,7 +57,7 @@ def worker(
     settings = make_settings(brokers=brokers, data_dir=data_dir, rates=list(rates) or None, metrics_port=metrics_port)
     log_setup.configure()
     count = processes or os.cpu_count() or 1
-    if child is not None or count == 1:
+    if child is not None or processes == 1:
         _work(settings, child or 0, alone=child is None)
     else:
         sys.exit(_Supervisor(count).run())
@@ -79,7 +78,7 @@ def _work(settings: Settings, index: int, *, alone: bool) -> None:
         if settings.instance:
             changes["instance"] = f"{settings.instance}-{index}"
     settings = settings.model_copy(update=changes)
-    partitions = _partition_count(settings)
+    partitions = _checked_partitions(settings)
 
     def ready(started: composition.Worker) -> None:
         if settings.metrics_port:
@@ -92,23 +91,20 @@ def _work(settings: Settings, index: int, *, alone: bool) -> None:
 
     try:
         composition.run(settings, partitions, ready)
-    except (DataDirBusyError, DeckError) as fault:
+    except (DataDirBusyError, DeckError, FileNotFoundError) as fault:
         raise CommandFailed(str(fault)) from None
 
 
-def _partition_count(settings: Settings) -> int:
-    """Asks the broker how many partitions every topic has; they must agree, a tenant's home follows from the count."""
-    from confluent_kafka.admin import AdminClient
+def _checked_partitions(settings: Settings) -> int:
+    """Returns the partition count that all topics share, after refusing a cluster that could double or lose debits."""
+    from processor.stream import topics as stream_topics
 
     with broker_errors(settings.brokers):
-        found = AdminClient(client_conf(settings)).list_topics(timeout=CONNECT_TIMEOUT_S).topics
-    for name in topics.ALL:
-        if name not in found:
-            raise TopicMissing(name)
-    counts = {name: len(found[name].partitions) for name in topics.ALL}
-    if len(set(counts.values())) > 1:
-        raise CommandFailed(f"the topics differ in their partition counts, see `credits topics verify`: {counts}")
-    return counts[topics.LEDGER]
+        problems = stream_topics.verify(settings.brokers, client_conf(settings), settings.deduplication_days)
+    if problems:
+        lines = "\n".join(f"  {problem.topic} {problem.problem}. {problem.remedy}" for problem in problems)
+        raise CommandFailed(f"the topics on {settings.brokers} cannot be trusted with money:\n{lines}")
+    return partitions_of(client_conf(settings), topics.LEDGER)
 
 
 class _Supervisor:

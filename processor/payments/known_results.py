@@ -1,11 +1,10 @@
 """Which recharges have a result already: read back from the results topic, so the worker needs no disk.
 
-A result and the offset of its command commit together, so only a command that was sent twice can meet its own
-result here. The meter asks again within minutes; results older than the look-back cannot be asked for any more, and if
-they were, the provider's answer and the event's id would be those of the first result.
+A result and the offset of its command commit together, so a command meets its own result here when it was sent twice,
+or when the group's offsets are gone and all commands are read again. Results are kept as long as commands, so reading
+them from the beginning answers both; a provider's own memory of idempotency keys may end after a day.
 """
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -14,10 +13,8 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from msgspec import Struct
 
-LOOK_BACK_S: Final = 3600
-"""Twelve times the deadline after which the meter asks again."""
-REMEMBERED: Final = 200_000
-"""Ids per partition kept in memory: an hour of 55 payments a second."""
+REMEMBERED: Final = 1_000_000
+"""Ids per partition kept in memory, the newest: about 100 MB, and a payment every eight seconds for 90 days."""
 
 
 class _Data(Struct):
@@ -77,11 +74,7 @@ class KnownResults:
             ends = reader.end_offsets(partitions)
         with _reader(self._conf, "read_committed") as reader:
             reader.assign(partitions)
-            since_ms = int((time.time() - LOOK_BACK_S) * 1000)
-            starts = reader.offsets_for_times(dict.fromkeys(partitions, since_ms))
-            for at in partitions:
-                start = starts.get(at)
-                reader.seek(at, start.offset if start is not None else ends[at])
+            reader.seek_to_beginning(*partitions)
             while any(reader.position(at) < ends[at] for at in partitions):
                 for at, records in reader.poll(timeout_ms=100).items():
                     for record in records:

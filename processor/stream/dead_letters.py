@@ -1,6 +1,6 @@
 """Parks a record that cannot be applied: untouched, with the reason beside it, in the same transaction."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import Message as Record
 
@@ -12,11 +12,27 @@ PREFIX: Final = "credits.error."
 KafkaHeaders = list[tuple[str, str | bytes | None]]
 
 
-def headers(record: Record, stage: str, rejected: InputRejected) -> KafkaHeaders:
-    """Returns the original headers plus where the record came from and why it was parked.
+MAX_PARKED_BYTES: Final = 4 << 20
+"""Half of what `dead.letters.v1` takes, so that a parked record fits however badly it compresses."""
 
+
+class Parked(NamedTuple):
+    """What is written to `dead.letters.v1`."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: KafkaHeaders
+
+
+def park(record: Record, stage: str, rejected: InputRejected) -> Parked:
+    """Returns the record untouched, with where it came from and why it was parked added to its headers.
+
+    A record of a few megabytes, which only compression brought past its topic's limit, is parked without its value and
+    headers: they stay where they are, at the noted topic, partition and offset, until the topic's retention ends.
     The explanation carries no field values, so dead letters may be listed without showing personal data.
     """
+    key, value, original = record.key(), record.value(), record.headers() or []
+    size = len(key or b"") + len(value or b"") + sum(len(name) + len(held or b"") for name, held in original)
     _, timestamp_ms = record.timestamp()
     facts = {
         "topic": record.topic(),
@@ -28,4 +44,8 @@ def headers(record: Record, stage: str, rejected: InputRejected) -> KafkaHeaders
         "message": rejected.message,
         "processor_version": processor.__version__,
     }
-    return [*(record.headers() or []), *((PREFIX + name, str(value).encode()) for name, value in facts.items())]
+    if size > MAX_PARKED_BYTES:
+        key, value, original = (key or b"")[:1024], None, []
+        facts["omitted_bytes"] = size
+    noted = [(PREFIX + name, str(fact).encode()) for name, fact in facts.items()]
+    return Parked(key, value, [*original, *noted])

@@ -49,11 +49,15 @@ class PartitionProcessor:
         number, kind, tariff, now = self.number, KINDS[topic], self.tariff, work.now
         accounts, seen = self.table.accounts, self.ids.seen
         changed, remembered, published = self.table.changed, work.event_ids[number], work.outputs
+        window_start_ms = int((now - tariff.policy.deduplication).timestamp() * 1000)
+        stale = records[0].timestamp()[1] < window_start_ms  # in arrival order: then none of the run is
         for record in records:
             stage = "decode"
             try:
                 message = decode(topic, record.value(), record.headers)
                 stage = "route"
+                if stale and record.timestamp()[1] < window_start_ms:
+                    raise _forgotten(tariff.policy.deduplication.days)
                 tenant, key = message.data.tenant_id, record.key()
                 if key != tenant.encode() or (message.subject != tenant and message.subject is not None):
                     raise _misaddressed(key)
@@ -117,6 +121,11 @@ class PartitionProcessor:
             work.produce(topics.ACCOUNT_STATE, self.number, account.tenant_id.encode(), value)
         for packed in pack(work.event_ids[self.number]):
             work.outputs.append((topics.EVENT_IDS, self.number, None, packed, None))
+
+
+def _forgotten(days: int) -> InputRejected:
+    """Whether a record that arrived so long ago was applied cannot be told any more."""
+    return InputRejected("too_old", f"the record arrived before the de-duplication window of {days} days")
 
 
 def _misaddressed(key: bytes | None) -> InputRejected:

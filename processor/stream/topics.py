@@ -22,11 +22,14 @@ from confluent_kafka.admin import (
 )
 
 from processor import contracts
+from processor.contracts.topics import EVENT_IDS
 
 CONNECT_TIMEOUT_S: Final = 5.0
 REQUEST_TIMEOUT_S: Final = 10.0
 USABLE_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.02
+DAY_MS: Final = 86_400_000
+DEFAULT_DEDUPLICATION_DAYS: Final = 35
 MIN_INSYNC: Final = "min.insync.replicas"
 AT_LEAST: Final = frozenset({"retention.ms", "max.message.bytes", MIN_INSYNC})
 """Settings that may exceed what is declared: more is kept, more fits, more copies are acknowledged."""
@@ -102,8 +105,11 @@ def schemas_dir() -> Path:
     return installed if installed.is_dir() else Path(contracts.__file__).parents[2] / "schemas"
 
 
-def declared() -> dict[str, TopicSpec]:
-    """Returns every declared topic by name, in the order of the description."""
+def declared(deduplication_days: int = DEFAULT_DEDUPLICATION_DAYS) -> dict[str, TopicSpec]:
+    """Returns every declared topic by name, in the order of the description.
+
+    The ids of applied events are kept a day longer than the window in which they must be recognised.
+    """
     document = yaml.safe_load((schemas_dir() / "asyncapi.yaml").read_text())
     everywhere = document["x-production"]["topicConfiguration"]
     specs = {}
@@ -111,18 +117,26 @@ def declared() -> dict[str, TopicSpec]:
         kafka = channel["bindings"]["kafka"]
         config = {name: _text(value) for name, value in {**everywhere, **kafka["topicConfiguration"]}.items()}
         del config[MIN_INSYNC]  # follows from the replication at hand
+        if channel["address"] == EVENT_IDS:
+            config["retention.ms"] = str((deduplication_days + 1) * DAY_MS)
         specs[channel["address"]] = TopicSpec(channel["address"], kafka["partitions"], config)
     return specs
 
 
-def apply(brokers: str, partitions: int, replication: int, security: Security = None) -> Applied:
+def apply(
+    brokers: str,
+    partitions: int,
+    replication: int,
+    security: Security = None,
+    deduplication_days: int = DEFAULT_DEDUPLICATION_DAYS,
+) -> Applied:
     """Creates missing topics, sets drifted settings as declared and returns once every topic can be used.
 
     Touches nothing where a partition count does not fit: then the result has problems. Raises `KafkaException` when
     no broker answers or one refuses, `TimeoutError` when a new topic does not come up.
     """
     client = _admin(brokers, security)
-    specs = declared()
+    specs = declared(deduplication_days)
     found = _found(client, specs)
     problems = [
         Problem(
@@ -148,10 +162,12 @@ def apply(brokers: str, partitions: int, replication: int, security: Security = 
     )
 
 
-def verify(brokers: str, security: Security = None) -> list[Problem]:
+def verify(
+    brokers: str, security: Security = None, deduplication_days: int = DEFAULT_DEDUPLICATION_DAYS
+) -> list[Problem]:
     """Returns what keeps the cluster's topics from being safe to use; raises `KafkaException` without a broker."""
     client = _admin(brokers, security)
-    specs = declared()
+    specs = declared(deduplication_days)
     found = _found(client, specs)
     problems = [Problem(name, "is missing", "Create it: credits topics apply") for name in specs if name not in found]
     counts = {topic.partitions for topic in found.values()}

@@ -54,9 +54,8 @@ class Work:
 
     def park(self, record: Record, stage: str, kind: str, rejected: InputRejected) -> None:
         """Adds the record, as it came, to the dead letters."""
-        partition = record.partition()
-        noted = dead_letters.headers(record, stage, rejected)
-        self.outputs.append((topics.DEAD_LETTERS, partition, record.key(), record.value(), noted))
+        parked = dead_letters.park(record, stage, rejected)
+        self.outputs.append((topics.DEAD_LETTERS, record.partition(), parked.key, parked.value, parked.headers))
         self.outcomes[kind, "parked"] += 1
         self.parked[rejected.reason] += 1
 

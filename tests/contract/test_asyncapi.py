@@ -21,7 +21,7 @@ DAYS = {
     topics.RECHARGE_COMMANDS: 90,
     topics.LEDGER: 400,
     topics.NOTIFICATIONS: 90,
-    topics.EVENT_IDS: 35,
+    topics.EVENT_IDS: 36,
     topics.DEAD_LETTERS: 90,
 }
 

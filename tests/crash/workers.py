@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.contracts.topics import INPUTS
@@ -96,11 +96,15 @@ class WorkerProcess:
 
 
 def lag(bootstrap: str, group: str = "credits-meter") -> int:
-    """Counts input records that are not committed yet."""
+    """Counts input records that are not committed yet; unknown counts as very many."""
     partitions = [TopicPartition(topic, number) for topic in INPUTS for number in range(PARTITIONS)]
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "isolation.level": "read_uncommitted"})
     try:
         committed = {(tp.topic, tp.partition): max(tp.offset, 0) for tp in consumer.committed(partitions, timeout=20)}
+    except KafkaException as error:
+        if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+            raise
+        return sys.maxsize  # the broker is still looking for the group's coordinator
     finally:
         consumer.close()
     admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
