@@ -72,7 +72,17 @@ def test_every_reason_for_a_dead_letter_is_documented() -> None:
 
 def test_every_header_of_a_dead_letter_is_documented() -> None:
     shown = {name for name in first_cells(DOCS / "how-to" / "operate.md", "Dead letters") if name.startswith(PREFIX)}
-    names = ("topic", "partition", "offset", "timestamp", "stage", "reason", "message", "processor_version")
+    names = (
+        "topic",
+        "partition",
+        "offset",
+        "timestamp",
+        "stage",
+        "reason",
+        "message",
+        "processor_version",
+        "omitted_bytes",
+    )
     assert shown == {PREFIX + name for name in names}
 
 
