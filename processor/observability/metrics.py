@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from threading import Lock
 from time import time
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 import processor
 from processor.contracts import topics
 from processor.domain.errors import REASONS
+from processor.domain.ledger import NoticeKind
 from processor.stream.partition import KINDS as KIND_OF_TOPIC
 from processor.stream.partition import PartitionProcessor
 from processor.stream.work import Work
@@ -111,7 +112,7 @@ class Metrics:
         )
         self.dead_letters = counter("dead_letters", "Records parked, by reason.", reason=REASONS)
         self.invariants = counter(
-            "invariant_violations", "Books that did not agree; the worker stops.", invariant=("account", "batch")
+            "invariant_violations", "Books that did not agree; the worker stops.", invariant=("account",)
         )
         self.debited = counter("debited_micros", "Micros debited, by who pays.", decision=DECISIONS)
         self.recharges = counter("recharge", "Recharges by outcome.", outcome=RECHARGE_OUTCOMES)
@@ -120,15 +121,7 @@ class Metrics:
         self.notifications = counter(
             "notifications",
             "Notices published, by type.",
-            type=(
-                "recharge.succeeded",
-                "recharge.failed",
-                "autopay.suspended",
-                "autopay.blocked",
-                "balance.zero",
-                "lot.expired",
-                "command.rejected",
-            ),
+            type=get_args(NoticeKind),
         )
         self.recovery_s = gauge("recovery_duration_seconds", "How long the last rebuild of partitions took.")
         self.recovered = counter("recovered_records", "Changelog records read to rebuild partitions.")

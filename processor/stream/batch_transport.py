@@ -18,6 +18,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from processor.domain.errors import InvariantViolated
 from processor.stream.lane import Batch, Lane
 
 
@@ -106,7 +107,8 @@ class SilentProducer(base.Producer):
 
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
         """Refuses: a record sent by Faust would be outside of the transaction."""
-        raise NotImplementedError(f"{topic}: outputs are produced by the commit cycle")
+        del args, kwargs
+        raise InvariantViolated(f"{topic}: outputs are produced by the commit cycle")
 
     async def flush(self) -> None:
         """Has nothing to flush."""
