@@ -123,7 +123,8 @@ class Lane:
         if not records:
             return
         records += self._consumer.consume(self._batch_max_events - 1, 0)
-        _raise_errors(record.error() for record in records)
+        if any(map(Record.error, records)):
+            _raise_errors(record.error() for record in records)
         self._wait_for(self._hand_over(records))
 
     async def _hand_over(self, records: list[Record]) -> None:
