@@ -68,14 +68,14 @@ def main(
             say.print(f"throughput: {events:,} records of {tenants:,} tenants{', skewed' if skew else ''} …")
             cases["throughput"] = throughput(_new(directory, "throughput"), prices, rates, events, tenants, skew=skew)
         if "latency" in wanted:
-            say.print(f"latency: {rate:,} events/s, 15 s to warm up and {seconds} s measured …")
+            say.print(f"latency: {rate:,} events/s, 60 s to warm up and {seconds} s measured …")
             cases["latency"] = latency.measure(
                 _new(directory, "latency"),
                 prices,
                 rates,
                 tenants=tenants,
                 rate=rate,
-                warm_up_s=15,
+                warm_up_s=60,
                 measured_s=seconds,
             )
         if "naive" in wanted and naive_events:
