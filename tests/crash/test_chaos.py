@@ -72,8 +72,7 @@ def test_random_kills_and_freezes_under_load_neither_lose_nor_double_an_event(to
                 victim.start()
     drained(topics, workers)
     for worker in workers:
-        worker.signal(signal.SIGTERM)
-        assert worker.ended() == 0
+        assert worker.terminate() == 0
     prove(topics, platform.expected)
     deaths = [code for worker in workers for code in worker.deaths]
     print(f"\n{kills} kills, {freezes} freezes, {len(platform.expected.usage)} unique events of {platform.sent} sent")

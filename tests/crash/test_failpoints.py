@@ -60,12 +60,10 @@ def test_a_worker_that_dies_while_it_lets_its_partitions_go_neither_loses_nor_do
     with Payments(topics, platform):
         worker.start("R1:1:kill")
         wait_until("some input committed", lambda: lag(topics) < EVENTS)
-        worker.signal(signal.SIGTERM)
-        assert worker.ended() == -signal.SIGKILL
+        assert worker.terminate() == -signal.SIGKILL
         worker.start()
         drained(topics, worker)
-        worker.signal(signal.SIGTERM)
-        assert worker.ended() == 0
+        assert worker.terminate() == 0
     prove(topics, platform.expected)
 
 

@@ -69,6 +69,12 @@ class WorkerProcess:
         self.process.kill()
         self.ended()
 
+    def terminate(self) -> int:
+        """SIGTERM, as soon as the process listens to it, and waits for the end."""
+        wait_until("the worker listens to signals", lambda: '"worker started"' in self.log() or not self.running())
+        self.signal(signal.SIGTERM)
+        return self.ended()
+
     def ended(self, timeout_s: float = 60.0) -> int:
         """Waits for the end of the process and returns its exit code (negative: killed by that signal)."""
         code = self.process.wait(timeout_s)

@@ -129,8 +129,7 @@ def process_all(bootstrap: str, directory: Path) -> None:
     """Runs one worker until all input is committed, then ends it as an operator would."""
     worker = WorkerProcess(bootstrap, directory / "a", write_deck(directory / "deck.csv")).start()
     wait_until("all input committed", lambda: lag(bootstrap) == 0)
-    worker.signal(signal.SIGTERM)
-    assert worker.ended() == 0, worker.log()
+    assert worker.terminate() == 0, worker.log()
 
 
 def test_every_kind_of_broken_record_is_parked_and_no_good_one_is_lost(topics: str, tmp_path: Path) -> None:
