@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
