@@ -10,7 +10,8 @@ from processor.contracts.outputs import entry_record
 from processor.domain.account import Account
 from processor.domain.errors import InputRejected
 from processor.domain.messages import CallUsage, ConferenceUsage, Message, RechargeDecided
-from processor.domain.metering import Outcome, apply
+from processor.domain.metering import apply
+from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
 from processor.stream.balance_table import BalanceTable, partition_of
 from processor.stream.event_ids import EventIds, pack

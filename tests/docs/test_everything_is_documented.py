@@ -98,12 +98,13 @@ def test_every_reason_of_a_rejected_command_is_documented() -> None:
 
 
 def rejections() -> set[str]:
-    """Returns the reasons in the code: what `_refuse` is called with, and what `_amount_refused` returns."""
+    """Returns the reasons in the code: what `refuse` is called with, and what `amount_refused` returns."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(Path(metering.__file__).read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_refuse":
+    modules = [ast.parse(path.read_text()) for path in Path(metering.__file__).parent.glob("*.py")]
+    for node in (node for module in modules for node in ast.walk(module)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "refuse":
             found |= {each.value for each in node.args if isinstance(each, ast.Constant)}
-        elif isinstance(node, ast.FunctionDef) and node.name == "_amount_refused":
+        elif isinstance(node, ast.FunctionDef) and node.name == "amount_refused":
             returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
             constants = [part for value in returned for part in ast.walk(value) if isinstance(part, ast.Constant)]
             found |= {constant.value for constant in constants if isinstance(constant.value, str)}

@@ -11,7 +11,8 @@ from processor.contracts.outputs import encode
 from processor.domain.account import Account, check
 from processor.domain.errors import InputRejected
 from processor.domain.messages import Message, RechargeDecided
-from processor.domain.metering import Outcome, apply
+from processor.domain.metering import apply
+from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
 from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded, row, tariff
 

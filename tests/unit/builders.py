@@ -18,8 +18,9 @@ from processor.domain.messages import (
     RechargeDecided,
     RechargeDecidedData,
 )
-from processor.domain.metering import Outcome, apply
+from processor.domain.metering import apply
 from processor.domain.policy import Policy
+from processor.domain.posting import Outcome
 from processor.domain.tariff import Deck, Row, Tariff
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)

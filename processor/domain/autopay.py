@@ -1,0 +1,80 @@
+"""The auto-pay settings of an account and the results of its recharges."""
+
+from datetime import datetime
+
+from processor.domain import recharge
+from processor.domain.account import Account, Autopay, credit
+from processor.domain.errors import InputRejected
+from processor.domain.funding import amount_refused
+from processor.domain.ledger import NoticeKind
+from processor.domain.messages import AutopaySet, AutopaySetData, RechargeDecided
+from processor.domain.money import MAX_PAYMENT_MICROS
+from processor.domain.policy import Policy
+from processor.domain.posting import Outcome, conclude, expire, lot_id, notice, record, refuse
+
+
+def set_autopay(account: Account, message: AutopaySet, policy: Policy, now: datetime) -> Outcome:
+    """Replaces the settings; already at or below the trigger, a payment is asked for at once."""
+    data, outcome = message.data, Outcome([], [], [])
+    before = account.balance_micros
+    if data.currency != account.currency and not account.untouched:
+        return refuse(account, message, "currency_changed")
+    if data.trigger_micros < 0 or (data.max_per_month_micros or 0) < 0:
+        return refuse(account, message, "negative")
+    if data.trigger_micros > MAX_PAYMENT_MICROS:
+        return refuse(account, message, "above_maximum")
+    units = data.max_units or policy.recharge_max_units
+    reason = amount_refused(data.payment_amount_micros, policy, units)
+    if reason is not None and (data.enabled or reason == "negative"):
+        return refuse(account, message, reason)
+    account.currency = data.currency
+    account.autopay = _autopay(data, message.id)
+    recharge.clear(account)
+    expire(account, message, outcome, now)
+    conclude(account, message, before, outcome, policy, now)
+    return outcome
+
+
+def _autopay(data: AutopaySetData, set_by: str) -> Autopay:
+    return Autopay(
+        enabled=data.enabled,
+        payment_amount_micros=data.payment_amount_micros,
+        trigger_micros=data.trigger_micros,
+        payment_method_ref=data.payment_method_ref,
+        set_by=set_by,
+        max_per_day=data.max_per_day,
+        max_per_month_micros=data.max_per_month_micros,
+        max_units=data.max_units,
+    )
+
+
+def decide(account: Account, message: RechargeDecided, policy: Policy, now: datetime) -> Outcome:
+    """Applies what the payment provider said to the recharge in flight."""
+    data, outcome = message.data, Outcome([], [], [])
+    if data.decided_at > now + policy.max_future:
+        raise InputRejected("in_future", "the result was decided in the future")
+    if not recharge.accept_result(account, data):
+        return outcome
+    before = account.balance_micros
+    expire(account, message, outcome, now)
+    recharge.settle(account, data, now, policy)
+    if data.status == "succeeded":
+        changes = credit(account, lot_id(account), data.amount_micros, data.decided_at)
+        record(account, message, "recharge", data.amount_micros, changes, outcome, data.decided_at, now)
+        expire(account, message, outcome, now)
+        kind: NoticeKind = "recharge.succeeded"
+    else:
+        kind = "recharge.failed"
+    told = notice(
+        account,
+        kind,
+        data.recharge_id,
+        amount_micros=data.amount_micros,
+        recharge_id=data.recharge_id,
+        reason=data.reason_code,
+    )
+    outcome.notices.append(told)
+    if account.recharge.suspended:
+        outcome.notices.append(notice(account, "autopay.suspended", data.recharge_id, reason="suspended"))
+    conclude(account, message, before, outcome, policy, now)
+    return outcome

@@ -1,0 +1,41 @@
+"""Money that somebody pays in by hand."""
+
+from datetime import datetime
+
+from processor.domain import recharge
+from processor.domain.account import Account, credit
+from processor.domain.messages import Funded
+from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS, Micros
+from processor.domain.policy import Policy
+from processor.domain.posting import Outcome, conclude, expire, lot_id, record, refuse
+
+
+def fund(account: Account, message: Funded, policy: Policy, now: datetime) -> Outcome:
+    """Adds a purchase as a lot."""
+    data, outcome = message.data, Outcome([], [], [])
+    before = account.balance_micros
+    if data.currency != account.currency and not (account.untouched and account.autopay is None):
+        return refuse(account, message, "currency_changed")
+    if data.purchased_at > now + policy.max_future:
+        return refuse(account, message, "in_future")
+    if (reason := amount_refused(data.amount_micros, policy)) is not None:
+        return refuse(account, message, reason)
+    if account.balance_micros + data.amount_micros > MAX_MICROS:
+        return refuse(account, message, "above_maximum")
+    account.currency = data.currency
+    expire(account, message, outcome, now)
+    changes = credit(account, lot_id(account), data.amount_micros, data.purchased_at)
+    recharge.clear(account)
+    record(account, message, "fund", data.amount_micros, changes, outcome, data.purchased_at, now)
+    expire(account, message, outcome, now)
+    conclude(account, message, before, outcome, policy, now)
+    return outcome
+
+
+def amount_refused(amount: Micros, policy: Policy, units: int = 1) -> str | None:
+    """Names what is wrong with an amount of money to be paid in, if anything."""
+    if amount < 0:
+        return "negative"
+    if amount < max(policy.minimum_funding_micros, 1):
+        return "below_minimum"
+    return "above_maximum" if amount * units > MAX_PAYMENT_MICROS else None
