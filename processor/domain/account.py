@@ -1,7 +1,7 @@
 """A tenant's account: lots of purchased credits, the overdraft, and the money operations on them."""
 
 from bisect import insort
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -22,6 +22,7 @@ class Lot(Struct, kw_only=True):
     expires_at: datetime
     amount_micros: Amount
     remaining_micros: Amount
+    expiry_noticed: bool = False
 
     def burn_order(self) -> tuple[datetime, datetime, str]:
         """Sorts the lot that expires first to the front; ties by purchase, then by id."""
@@ -53,13 +54,19 @@ class Recharge(Struct, kw_only=True):
 
     sequence: int = 0
     in_flight: str | None = None
+    attempt: int = 0
     amount_micros: Amount = 0
+    payment_method_ref: str = ""
     requested_at: datetime | None = None
     deadline_at: datetime | None = None
     failures: int = 0
     not_before: datetime | None = None
     suspended: bool = False
     blocked_by: str | None = None
+    blocked_until: datetime | None = None
+    blocks_told: dict[str, str] = {}
+    recent: list[datetime] = []
+    reset_by: str | None = None
     counted_on: str = ""
     count_today: int = 0
     micros_this_month: Amount = 0
@@ -88,6 +95,19 @@ class Account(Struct, kw_only=True):
     def untouched(self) -> bool:
         """True while no money ever moved or is about to, so that the currency may still be chosen."""
         return not self.credited_micros and not self.debited_micros and self.recharge.in_flight is None
+
+
+def new_lot_id(account: Account, purchased_at: datetime) -> str:
+    """Names a lot after the entry that will record it, unique for the life of the account, and after its purchase.
+
+    A lot that is used up leaves the account; its id is what a refund opens it again from (`purchase_of`).
+    """
+    return f"lot-{account.revision + 1}@{purchased_at.astimezone(UTC).isoformat()}"
+
+
+def purchase_of(lot_id: str) -> datetime:
+    """Reads the time of the purchase back from the id of a lot."""
+    return datetime.fromisoformat(lot_id.partition("@")[2])
 
 
 def one_year_after(purchased_at: datetime) -> datetime:

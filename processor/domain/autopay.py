@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from processor.domain import recharge
-from processor.domain.account import Account, Autopay, credit
+from processor.domain.account import Account, Autopay, credit, new_lot_id
 from processor.domain.errors import InputRejected
 from processor.domain.funding import amount_refused
 from processor.domain.ledger import NoticeKind
 from processor.domain.messages import AutopaySet, AutopaySetData, RechargeDecided
 from processor.domain.money import MAX_PAYMENT_MICROS
 from processor.domain.policy import Policy
-from processor.domain.posting import Outcome, conclude, expire, lot_id, notice, record, refuse
+from processor.domain.posting import Outcome, conclude, expire, notice, record, refuse
 
 
 def set_autopay(account: Account, message: AutopaySet, policy: Policy, now: datetime) -> Outcome:
@@ -59,7 +59,7 @@ def decide(account: Account, message: RechargeDecided, policy: Policy, now: date
     expire(account, message, outcome, now)
     recharge.settle(account, data, now, policy)
     if data.status == "succeeded":
-        changes = credit(account, lot_id(account), data.amount_micros, data.decided_at)
+        changes = credit(account, new_lot_id(account, data.decided_at), data.amount_micros, data.decided_at)
         record(account, message, "recharge", data.amount_micros, changes, outcome, data.decided_at, now)
         expire(account, message, outcome, now)
         kind: NoticeKind = "recharge.succeeded"

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from processor.domain import recharge
-from processor.domain.account import Account, credit
+from processor.domain.account import Account, credit, new_lot_id
 from processor.domain.messages import Funded
 from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS, Micros
 from processor.domain.policy import Policy
-from processor.domain.posting import Outcome, conclude, expire, lot_id, record, refuse
+from processor.domain.posting import Outcome, conclude, expire, record, refuse
 
 
 def fund(account: Account, message: Funded, policy: Policy, now: datetime) -> Outcome:
@@ -24,7 +24,7 @@ def fund(account: Account, message: Funded, policy: Policy, now: datetime) -> Ou
         return refuse(account, message, "above_maximum")
     account.currency = data.currency
     expire(account, message, outcome, now)
-    changes = credit(account, lot_id(account), data.amount_micros, data.purchased_at)
+    changes = credit(account, new_lot_id(account, data.purchased_at), data.amount_micros, data.purchased_at)
     recharge.clear(account)
     record(account, message, "fund", data.amount_micros, changes, outcome, data.purchased_at, now)
     expire(account, message, outcome, now)

@@ -107,8 +107,3 @@ def notice(account: Account, kind: NoticeKind, cause: str, **details: str | int 
 def refuse(account: Account, cause: Cause, reason: str) -> Outcome:
     """Answers an account command that cannot be obeyed; nothing else changes."""
     return Outcome([], [], [notice(account, "command.rejected", cause.id, reason=reason, command_id=cause.id)])
-
-
-def lot_id(account: Account) -> str:
-    """Names a new lot after the entry that will record it: unique for the life of the account."""
-    return f"lot-{account.revision + 1}"
