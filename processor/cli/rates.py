@@ -47,11 +47,12 @@ def import_card(vendor_csv: Path, output: Path) -> None:
       credits rates import pstn-rates.csv -o carrier.csv
       credits rates lint carrier.csv
     """
-    from processor.contracts import decks
+    from processor.contracts import vendor_card
+    from processor.contracts.deck_csv import DeckError
 
     try:
-        text = decks.import_vendor(vendor_csv)
-    except decks.DeckError as error:
+        text = vendor_card.import_card(vendor_csv)
+    except DeckError as error:
         raise _unusable([error]) from error
     output.write_text(text, encoding="utf-8", newline="")
     click.echo(f"{output}: {text.count(chr(10)) - 1:,} rows. Check them: credits rates lint {output}")

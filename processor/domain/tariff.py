@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ _HEAD: Final = 4
 """Leading digits by which the prefix lengths that can match are looked up: narrow enough to try one to three."""
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class Row(Struct, frozen=True, kw_only=True, gc=False):
     """One line of a deck. Rates and fee in micros; `effective_to` is exclusive."""
 
     prefix: str
@@ -71,14 +72,15 @@ class _Prefixes:
                 self.always.setdefault(row.prefix, row)  # the first deck wins
             else:
                 self.dated.setdefault(row.prefix, []).append(row)
-        prefixes = {*self.always, *self.dated}
-        short = {len(prefix) for prefix in prefixes if len(prefix) < _HEAD}
         lengths: dict[str, set[int]] = {}
-        for prefix in prefixes:
-            if len(prefix) >= _HEAD:
-                lengths.setdefault(prefix[:_HEAD], set(short)).add(len(prefix))
+        for prefix in chain(self.always, self.dated):
+            head = prefix[:_HEAD]
+            if head not in lengths:
+                lengths[head] = set()
+            lengths[head].add(len(prefix))
+        short = {length for head, found in lengths.items() if len(head) < _HEAD for length in found}
         self._short = tuple(sorted(short, reverse=True))
-        self._lengths = {head: tuple(sorted(found, reverse=True)) for head, found in lengths.items()}
+        self._lengths = {head: tuple(sorted(found | short, reverse=True)) for head, found in lengths.items()}
 
     def find(self, digits: str, at: datetime) -> Row | None:
         """Finds the row of the longest prefix effective at `at`; `digits` is E.164 without its plus sign."""

@@ -6,14 +6,14 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.contracts import decks
+from processor.contracts import deck_columns, deck_csv
 from processor.contracts.decks import DeckError, parse
 from processor.domain import money
 from processor.domain.deck_lint import lint
 from processor.domain.tariff import Deck, Row
 from tests.unit.builders import NOW
 
-COLUMNS = decks.REQUIRED + decks.OPTIONAL
+COLUMNS = deck_columns.REQUIRED + deck_columns.OPTIONAL
 fields = st.one_of(
     st.sampled_from(["44", "GB", "0.01", "landline", "60", "true", "USD", "inbound", "2026-01-01", "", "x", "-1", '"']),
     st.text(max_size=6),
@@ -25,9 +25,9 @@ rows = st.builds(
     destination=words,
     type=words,
     country=st.sampled_from(["GB", "US", "ZZ"]),
-    rate_micros_per_min=st.integers(0, decks.MAX_RATE_MICROS),
+    rate_micros_per_min=st.integers(0, deck_columns.MAX_RATE_MICROS),
     direction=st.sampled_from(["outbound", "inbound"]),
-    connect_fee_micros=st.integers(0, decks.MAX_RATE_MICROS),
+    connect_fee_micros=st.integers(0, deck_columns.MAX_RATE_MICROS),
     initial_s=st.integers(1, 3600),
     increment_s=st.integers(1, 3600),
     effective_from=st.sampled_from([None, NOW]),
@@ -36,7 +36,7 @@ rows = st.builds(
 )
 
 
-def attempt(content: str | bytes) -> tuple[Deck | None, list[decks.Problem]]:
+def attempt(content: str | bytes) -> tuple[Deck | None, list[deck_csv.Problem]]:
     try:
         return parse(content, "deck"), []
     except DeckError as error:
@@ -54,7 +54,7 @@ def test_any_table_is_a_deck_or_mistakes_with_their_lines(table):
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_deck_or_mistakes(content):
-    header = ",".join(decks.REQUIRED).encode() + b"\n"
+    header = ",".join(deck_columns.REQUIRED).encode() + b"\n"
     for candidate in (content, header + content):
         deck, problems = attempt(candidate)
         assert (deck is None) == bool(problems)

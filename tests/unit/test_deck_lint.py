@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from processor.contracts.decks import import_vendor, parse
+from processor.contracts.decks import parse
+from processor.contracts.vendor_card import import_card
 from processor.domain.deck_lint import Finding, lint
 from processor.domain.numbering import COUNTRY_CODES, country_code
 from processor.domain.tariff import Deck, Row
@@ -52,7 +53,7 @@ def trapped(found: list[Finding]) -> None:
 def test_a_sample_with_the_traps_of_the_public_card_is_seen_through(tmp_path):
     path = tmp_path / "card.csv"
     path.write_text(SAMPLE)
-    found = lint([parse(import_vendor(path), "card")])
+    found = lint([parse(import_card(path), "card")])
     trapped(found)
     assert prefixes("no_root", found) == {"1", "7", "33"}
     assert [f.explanation for f in found if f.prefix == "449"] == [
@@ -63,7 +64,7 @@ def test_a_sample_with_the_traps_of_the_public_card_is_seen_through(tmp_path):
 def test_the_public_card_itself_is_seen_through():
     if not REAL.exists():
         return  # the card is not ours to ship; the sample above has the same traps
-    found = lint([parse(import_vendor(REAL), "card")])
+    found = lint([parse(import_card(REAL), "card")])
     trapped(found)
     assert {finding.explanation[:2] for finding in of("no_mobile", found)} >= {"DE", "GR", "HR"}
     assert not of("duplicate", found)

@@ -1,13 +1,16 @@
 """Deck files are read exactly or not at all, and every mistake is reported with its line."""
 
+import gc
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from processor.contracts import decks
-from processor.contracts.decks import DeckError, import_vendor, load, load_decks, parse, synthetic
+from processor.contracts import deck_columns, deck_csv, decks
+from processor.contracts.deck_columns import RowReader
+from processor.contracts.decks import DeckError, load, load_decks, parse, synthetic, version
+from processor.contracts.vendor_card import import_card
 from processor.domain.deck_lint import lint
 from processor.domain.tariff import Row
 
@@ -103,8 +106,8 @@ def test_line_ends_a_byte_order_mark_and_empty_last_lines_do_not_matter(change):
     ],
 )
 def test_a_field_that_makes_no_sense_is_named_with_its_line(column, value, fragment):
-    good = dict.fromkeys(decks.OPTIONAL, "") | dict(
-        zip(decks.REQUIRED, ("44", "UK", "landline", "GB", "1"), strict=True)
+    good = dict.fromkeys(deck_columns.OPTIONAL, "") | dict(
+        zip(deck_columns.REQUIRED, ("44", "UK", "landline", "GB", "1"), strict=True)
     )
     lines = [",".join(({**good, column: value} if bad else good).values()) for bad in (False, True)]
     [(line, problem)] = problems("\n".join([",".join(good), *lines]))
@@ -115,7 +118,7 @@ def test_a_field_that_makes_no_sense_is_named_with_its_line(column, value, fragm
 
 def test_the_dearest_price_is_a_price():
     [row] = parse(f"{HEADER}\n870,Inmarsat,satellite,ZZ,10000\n", "deck").rows
-    assert row.rate_micros_per_min == decks.MAX_RATE_MICROS
+    assert row.rate_micros_per_min == deck_columns.MAX_RATE_MICROS
 
 
 def test_all_mistakes_of_a_file_are_reported_at_once():
@@ -133,7 +136,7 @@ def test_a_row_must_begin_before_it_ends():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", [(1, f"column {name} is missing") for name in decks.REQUIRED]),
+        ("", [(1, f"column {name} is missing") for name in deck_columns.REQUIRED]),
         (HEADER, [(0, "the deck has no rows")]),
         (f"{HEADER},prefix,colour\n", [(1, "column 'colour' is unknown"), (1, "column prefix appears twice")]),
         (f"{HEADER}\n\n44,UK,landline,GB,1\n", [(2, "the row has 0 fields, the header 5")]),
@@ -150,10 +153,52 @@ def test_a_field_with_a_line_break_is_refused_because_lines_are_rows():
     assert (line, problem[:20]) == (2, "the line is not CSV:")
 
 
-def test_too_many_rows_are_refused_before_they_are_read(monkeypatch):
-    monkeypatch.setattr(decks, "MAX_ROWS", 1)
+def test_too_many_rows_are_refused(monkeypatch):
+    monkeypatch.setattr(deck_csv, "MAX_ROWS", 1)
     assert len(parse(f"{HEADER}\n44,UK,landline,GB,1\n", "deck").rows) == 1
     assert problems(f"{HEADER}\n44,UK,landline,GB,1\n1,US,mixed,US,1\n") == [(0, "the deck has more than 1 rows")]
+
+
+def test_a_file_of_something_else_is_not_read_to_its_end():
+    found = problems(f"{HEADER}\n" + "x,UK,landline,GB,1\n" * 5000)
+    assert found[-2:] == [
+        (1001, "prefix: a prefix is 1 to 15 digits of an E.164 number, without the plus sign"),
+        (0, "after 1,000 mistakes the file was not read on"),
+    ]
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "deck.csv"
+    path.write_text(f"{HEADER}\n44,UK,landline,GB,1\n")
+
+    class Overtaken(RowReader):
+        def row(self, fields):
+            path.write_text(f"{HEADER}\n44,UK,landline,GB,2\n")
+            return super().row(fields)
+
+    monkeypatch.setattr(decks, "RowReader", Overtaken)
+    with pytest.raises(DeckError, match="the file changed while it was read"):
+        load(path)
+
+
+def test_an_open_quote_is_reported_where_it_stands_and_does_not_swallow_the_file():
+    [(line, problem)] = problems(f'{HEADER}\n44,"UK,landline,GB,1\n' + "49,Germany,landline,DE,1\n" * 20_000)
+    assert (line, problem) == (2, "the line is not CSV: field larger than field limit (131072)")
+
+
+def test_rows_share_equal_values_and_cost_the_garbage_collector_nothing():
+    one, other = parse(
+        f"{HEADER}\n4420,London Town,landline,GB,0.0155\n4421,London Town,landline,GB,0.0155\n", "d"
+    ).rows
+    assert one.destination is other.destination
+    assert one.rate_micros_per_min is other.rate_micros_per_min
+    assert not gc.is_tracked(one)
+
+
+def test_the_version_of_a_file_is_known_without_reading_it_as_a_deck(tmp_path):
+    path = tmp_path / "deck.csv"
+    path.write_text(f"{HEADER}\n44,UK,landline,GB,1\n")
+    assert version(path) == load(path).version
 
 
 def test_the_error_shows_the_first_mistakes_and_counts_the_others():
@@ -187,7 +232,7 @@ def test_the_deck_of_the_package_prices_in_the_default_currency():
 def test_a_vendor_card_becomes_a_deck(tmp_path):
     path = tmp_path / "card.csv"
     path.write_text(f'\ufeff{VENDOR}\n"Korea, Republic of",Mixed,KR,82,0.0265\nAndorra - Mobile,mobile,ad,3763,0.28\n')
-    text = import_vendor(path)
+    text = import_card(path)
     assert text == f'{HEADER}\n82,"Korea, Republic of",mixed,KR,0.0265\n3763,Andorra - Mobile,mobile,AD,0.28\n'
     assert [row.rate_micros_per_min for row in parse(text, "card").rows] == [26_500, 280_000]
 
@@ -199,14 +244,14 @@ def test_a_card_that_is_not_the_vendors_is_refused(tmp_path, content, line):
     path = tmp_path / "card.csv"
     path.write_text(content)
     with pytest.raises(DeckError) as caught:
-        import_vendor(path)
+        import_card(path)
     assert caught.value.problems[0][0] == line
 
 
 def test_the_real_card_is_imported_whole():
     if not REAL.exists():
         return  # the card is not ours to ship; the other tests cover the format
-    deck = parse(import_vendor(REAL), "card")
+    deck = parse(import_card(REAL), "card")
     assert len(deck.rows) == 6592
     prices = [row.rate_micros_per_min for row in deck.rows]
     assert (min(prices), max(prices)) == (11_000, 708_000)

@@ -1,7 +1,9 @@
 """A leg is priced by the longest prefix effective at its start, and by nothing else."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from processor.domain.errors import InputRejected
@@ -58,6 +60,21 @@ def test_negative_time_is_not_billed():
 def test_the_longest_prefix_wins_whatever_its_length(number, prefix):
     rates = tariff(row("3"), row("376"), row("3763"), row("44"), row("447911"), row("4479111234567"))
     assert rates.find(number, "outbound", "USD", NOW).prefix == prefix
+
+
+@pytest.mark.parametrize("count", [10_000, 1_000_000])
+def test_the_longest_prefix_wins_in_a_deck_of_any_size(count):
+    prefixes = {str(number) for number in range(1, count) if number % 7}
+    shared = row("1")
+    rates = tariff(*(msgspec.structs.replace(shared, prefix=prefix) for prefix in prefixes))
+    pick = random.Random(count)
+    for _ in range(2_000):
+        digits = str(pick.randrange(10**9, 10**12))
+        longest = next((digits[:end] for end in range(9, 0, -1) if digits[:end] in prefixes), None)
+        if longest is None:
+            assert reason(rates, f"+{digits}") == "no_rate"
+        else:
+            assert rates.find(f"+{digits}", "outbound", "USD", NOW).prefix == longest
 
 
 def test_a_row_prices_from_its_first_instant_until_just_before_its_end():
