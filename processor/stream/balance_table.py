@@ -17,6 +17,10 @@ class BalanceTable:
         self.accounts: dict[str, Account] = {}
         self._changed: dict[str, Account] = {}
 
+    def get(self, tenant_id: str) -> Account | None:
+        """Returns the tenant's account, if there is one."""
+        return self.accounts.get(tenant_id)
+
     def changed(self, account: Account) -> None:
         """Marks an account to be part of the next commit."""
         self.accounts[account.tenant_id] = account

@@ -4,23 +4,30 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 ID_BYTES: Final = 16
+NO_ID: Final = b""
+"""Stands where a record that cannot be read would have its identity."""
 
 IDS_PER_RECORD: Final = 50_000
 """Keeps a packed record (800 kB) below the broker's default limit of 1 MB."""
 
 
 class EventIds:
-    """Remembers the identities of a partition's applied events (`seen`); rebuilt from `event.ids.v1`."""
+    """Remembers the identities of a partition's applied events; rebuilt from `event.ids.v1`."""
 
     def __init__(self) -> None:
-        self.seen: set[bytes] = set()
+        self.fresh: set[bytes] = set()
 
     def __len__(self) -> int:
-        return len(self.seen)
+        return len(self.fresh)
+
+    def sealed(self, identities: list[bytes]) -> frozenset[bytes]:
+        """Returns those of the identities that are remembered, but not in `fresh`."""
+        del identities
+        return frozenset()
 
     def restore(self, packed: bytes) -> None:
         """Adds the identities of one record of `event.ids.v1`."""
-        self.seen.update(unpack(packed))
+        self.fresh.update(unpack(packed))
 
 
 def pack(identities: list[bytes]) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from processor.domain.metering import apply
 from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
 from processor.stream.balance_table import BalanceTable, partition_of
-from processor.stream.event_ids import EventIds, pack
+from processor.stream.event_ids import NO_ID, EventIds, pack
 from processor.stream.work import Work
 
 KINDS: Final = {
@@ -48,15 +48,18 @@ class PartitionProcessor:
         The records are consecutive ones of `topic` in this partition.
         """
         number, kind, tariff, now = self.number, KINDS[topic], self.tariff, work.now
-        accounts, seen = self.table.accounts, self.ids.seen
+        accounts, fresh = self.table, self.ids.fresh
         changed, remembered, published = self.table.changed, work.event_ids[number], work.outputs
         window_start_ms = int((now - tariff.policy.deduplication).timestamp() * 1000)
         stale = records[0].timestamp()[1] < window_start_ms  # in arrival order: then none of the run is
-        for record in records:
-            stage = "decode"
+        decoded = [_decoded(topic, record) for record in records]
+        sealed = self.ids.sealed([event_id for _, event_id in decoded])  # one search for all of them
+        for record, (message, event_id) in zip(records, decoded, strict=True):
+            if isinstance(message, InputRejected):
+                work.park(record, "decode", kind, message)
+                continue
+            stage = "route"
             try:
-                message = decode(topic, record.value(), record.headers)
-                stage = "route"
                 if stale and record.timestamp()[1] < window_start_ms:
                     raise _forgotten(tariff.policy.deduplication.days)
                 tenant, key = message.data.tenant_id, record.key()
@@ -69,8 +72,7 @@ class PartitionProcessor:
                         work.reroute(record, home, kind)
                         continue
                     account = Account(tenant_id=tenant, currency=tariff.policy.default_currency)
-                event_id = identity(message.source, message.id)
-                if event_id in seen:
+                if event_id in fresh or event_id in sealed:
                     work.outcomes[kind, "duplicate"] += 1
                     continue
                 stage = "apply"
@@ -78,7 +80,7 @@ class PartitionProcessor:
             except InputRejected as rejected:
                 work.park(record, stage, kind, rejected)
                 continue
-            seen.add(event_id)
+            fresh.add(event_id)
             remembered.append(event_id)
             changed(account)
             for entry in outcome.entries:
@@ -117,11 +119,22 @@ class PartitionProcessor:
 
     def finish(self, work: Work) -> None:
         """Adds the state behind the cycle's effects: one record per touched account, the new ids packed."""
-        for account in self.table.take_changed():
-            value = outputs.encode(account)
-            work.produce(topics.ACCOUNT_STATE, self.number, account.tenant_id.encode(), value)
-        for packed in pack(work.event_ids[self.number]):
-            work.outputs.append((topics.EVENT_IDS, self.number, None, packed, None))
+        changed, event_ids = self.table.take_changed(), work.event_ids[self.number]
+        if changed:
+            work.changelogs[topics.ACCOUNT_STATE, self.number] = [
+                (account.tenant_id.encode(), outputs.encode(account)) for account in changed
+            ]
+        if event_ids:
+            work.changelogs[topics.EVENT_IDS, self.number] = [(None, packed) for packed in pack(event_ids)]
+
+
+def _decoded(topic: str, record: Record) -> tuple[Message | InputRejected, bytes]:
+    """Decodes a record; returns it with its identity, or why it cannot be read."""
+    try:
+        message = decode(topic, record.value(), record.headers)
+    except InputRejected as rejected:
+        return rejected, NO_ID
+    return message, identity(message.source, message.id)
 
 
 def _forgotten(days: int) -> InputRejected:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
+from confluent_kafka import Message as Record
 
 from processor.stream import failpoints
 from processor.stream.work import Work
@@ -41,12 +42,18 @@ class Transactions:
         self._producer.init_transactions(self._patience_s)
         failpoints.done("W1")
 
-    def commit(self, work: Work, group_metadata: object) -> None:
+    def commit(self, work: Work, group_metadata: object) -> dict[tuple[str, int], int]:
         """Commits one cycle: all of it becomes visible together with its input offsets, or none of it.
 
         B4 produces, B5 adds the input offsets with the group generation (a stale one is refused by the broker),
-        B6 commits.
+        B6 commits. Returns, for each changelog partition written to, the offset behind its last record.
         """
+        ends: dict[tuple[str, int], int] = {}
+
+        def delivered(error: KafkaError | None, record: Record) -> None:
+            if error is None:  # otherwise the commit fails
+                ends[record.topic(), record.partition()] = record.offset() + 1
+
         producer = self._producer
         produce = producer.produce
         producer.begin_transaction()
@@ -55,9 +62,15 @@ class Transactions:
                 produce(topic, value, key, partition)
             else:
                 produce(topic, value, key, partition, headers=headers)
+        for (topic, partition), changes in work.changelogs.items():
+            *others, (last_key, last_value) = changes
+            for key, value in others:
+                produce(topic, value, key, partition)
+            produce(topic, last_value, last_key, partition, on_delivery=delivered)
         failpoints.done("B4")
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in work.offsets.items()]
         producer.send_offsets_to_transaction(offsets, group_metadata, self._patience_s)
         failpoints.done("B5")
         producer.commit_transaction(self._patience_s)
         failpoints.done("B6")
+        return ends

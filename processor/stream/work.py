@@ -14,6 +14,9 @@ from processor.stream.dead_letters import KafkaHeaders
 Output = tuple[str, int, bytes | None, bytes | None, KafkaHeaders | None]
 """Topic, partition, key, value, headers."""
 
+Change = tuple[bytes | None, bytes]
+"""Key and value of one record of a changelog."""
+
 
 class Work:
     """Gathers the effects of one batch; nothing of it is visible to anybody before the commit."""
@@ -22,6 +25,8 @@ class Work:
         self.now = now
         self.events = 0
         self.outputs: list[Output] = []
+        self.changelogs: dict[tuple[str, int], list[Change]] = {}
+        """(topic, partition) -> what recovery reads back, in this order."""
         self.offsets: dict[tuple[str, int], int] = {}
         self.event_ids: dict[int, list[bytes]] = defaultdict(list)
         # For the metrics of the committed cycle:

@@ -73,9 +73,19 @@ def test_a_repeated_event_is_counted_and_changes_nothing() -> None:
     processor = PartitionProcessor(HOME, PARTITIONS, tariff())
     record = FakeRecord(encode(call()))
     first, again = processed(processor, record), processed(processor, record)
-    assert [output[0] for output in first.outputs] == [topics.LEDGER, topics.ACCOUNT_STATE, topics.EVENT_IDS]
+    assert [output[0] for output in first.outputs] == [topics.LEDGER]
+    assert list(first.changelogs) == [(topics.ACCOUNT_STATE, HOME), (topics.EVENT_IDS, HOME)]
     assert again.outputs == []
+    assert again.changelogs == {}
     assert dict(again.outcomes) == {("call", "duplicate"): 1}
+
+
+def test_a_repetition_within_one_run_is_counted_and_changes_nothing() -> None:
+    processor = PartitionProcessor(HOME, PARTITIONS, tariff())
+    body = encode(call())
+    work = processed(processor, FakeRecord(body, at=0), FakeRecord(body, at=1))
+    assert [output[0] for output in work.outputs] == [topics.LEDGER]
+    assert dict(work.outcomes) == {("call", "duplicate"): 1}
 
 
 def test_a_rejected_event_is_not_remembered_so_its_replay_is_applied() -> None:
