@@ -19,6 +19,7 @@ demo: setup  ## a real broker, worker, payment worker and telephony simulator, l
 	@$(BIN)/credits demo --minutes $(MINUTES)
 
 test: setup lint  ## every check and test, on a real broker
+	@scripts/debian-packages
 	@$(BIN)/credits kafka fetch
 	@$(BIN)/pytest
 
@@ -39,6 +40,7 @@ schemas: setup  ## write schemas/ again from the typed messages
 
 reference: setup  ## write the generated pages of docs/reference/ again from the code
 	@$(BIN)/python scripts/reference
+	@$(BIN)/python scripts/embed
 
 clean:  ## remove the environment and every cache of this checkout
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
