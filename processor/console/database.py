@@ -1,0 +1,60 @@
+"""Opens the console's databases, SQLite or PostgreSQL, and brings their tables to the present version."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_BACKENDS: Final = ("sqlite", "postgresql")
+
+
+class UnusableDatabaseError(Exception):
+    """The database cannot be opened; the message says what to do."""
+
+
+def connect(url: str) -> Engine:
+    """Opens a database whose tables are up to date.
+
+    `url` is SQLAlchemy's: `sqlite:////var/lib/credits/console.sqlite` or `postgresql://user:password@host/database`.
+    Raises `UnusableDatabaseError`.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() not in _BACKENDS:
+            raise UnusableDatabaseError(
+                "the console keeps its data in SQLite or PostgreSQL: sqlite:///… or postgresql://…"
+            )
+        if parsed.get_backend_name() == "postgresql":
+            engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        else:
+            engine = create_engine(parsed, connect_args={"timeout": 30})
+            event.listen(engine, "connect", _prepare)
+        _migrate(engine)
+    except ImportError as error:
+        raise UnusableDatabaseError(
+            'PostgreSQL needs an extra: pip install "communication-credits[postgres]"'
+        ) from error
+    except (ArgumentError, SQLAlchemyError) as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise UnusableDatabaseError(f"the console's database cannot be opened: {cause}") from error
+    return engine
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """Lets readers in while a transaction is written. A commit may be lost with the power, never torn: offsets and
+    rows go together, so the topics fill it in again."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -65536")
+
+
+def _migrate(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
