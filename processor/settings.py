@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     rates: Annotated[list[Path], NoDecode] = Field(
         default_factory=list, description="rate deck files, comma-separated; empty: the synthetic deck of the package"
     )
+    rates_poll_s: int = Field(
+        5, ge=0, le=3600, description="how often a worker looks for changed rate decks; 0: only when it gets a SIGHUP"
+    )
     metrics_port: int = Field(9464, ge=0, le=65535, description="Prometheus port, +1 per process; 0 is off")
 
     default_currency: str = Field("USD", pattern="^[A-Z]{3}$", description="currency of accounts first seen by usage")

@@ -21,6 +21,7 @@ from processor.stream.cycle import Cycle
 from processor.stream.instance import DataDir
 from processor.stream.lane import Lane
 from processor.stream.partition import PartitionProcessor
+from processor.stream.rates import Rates
 from processor.stream.recovery import recover
 from processor.stream.transaction import Transactions
 
@@ -41,6 +42,11 @@ def die(error: BaseException) -> None:
     os._exit(EXIT_UNEXPECTED)
 
 
+def _die_of(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        die(error)
+
+
 class Worker:
     """One worker process: a Faust app with one agent, the lane, the cycle and the metrics."""
 
@@ -48,11 +54,17 @@ class Worker:
         self.settings = settings
         self.data_dir = DataDir(settings.data_dir, settings.instance)
         self.metrics = Metrics()
-        tariff = Tariff(load_decks(settings.rates, settings.default_currency), settings.policy)
+        self.rates = Rates(
+            settings.rates,
+            lambda: Tariff(load_decks(settings.rates, settings.default_currency), settings.policy),
+            self.metrics,
+            settings.rates_poll_s,
+        )
         client = settings.librdkafka()
         self.cycle = Cycle(
             Transactions(client, f"{settings.app_id}-{self.data_dir.instance}", settings.transaction_timeout_s),
-            lambda number: PartitionProcessor(number, partitions, tariff),
+            self.rates.tariff,
+            lambda number, tariff: PartitionProcessor(number, partitions, tariff),
             lambda fresh: recover(client, fresh, RECOVERY_PATIENCE_S),
             self.metrics,
             batch_max_events=settings.batch_max_events,
@@ -75,13 +87,17 @@ class Worker:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.rates.reload)
         await self.cycle.start()
         await self.app.start()
+        watching = asyncio.create_task(self.rates.watch(self.cycle.use), name="rates")
+        watching.add_done_callback(_die_of)
         log.info("worker started", instance=self.data_dir.instance, app=self.settings.app_id)
         await self.app.wait_for_stopped(stop)
         if self.app.crashed:
             die(self.app.crash_reason or RuntimeError("the Faust app crashed"))
         log.info("worker stopping")
+        watching.cancel()
         await self.lane.stop()
         await self.cycle.stop()
         await self.app.stop()

@@ -48,7 +48,8 @@ def worker(
 
     Each process works on its share of the partitions and is restarted with back-off when it stops itself. With
     --processes 1 the worker runs in this process, for systemd or Kubernetes to restart. SIGTERM finishes the running
-    batch; the partitions wait for the worker's return until the session time-out, then others take them.
+    batch; the partitions wait for the worker's return until the session time-out, then others take them. SIGHUP, or
+    a changed file, has the rate decks read again; a deck with mistakes is refused and the old rates stay.
 
     \b
     Example:
@@ -56,6 +57,7 @@ def worker(
     """
     settings = make_settings(brokers=brokers, data_dir=data_dir, rates=list(rates) or None, metrics_port=metrics_port)
     log_setup.configure()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are rates to reload
     count = processes or os.cpu_count() or 1
     if child is not None or processes == 1:
         _work(settings, child or 0, alone=child is None)
@@ -121,6 +123,7 @@ class _Supervisor:
         """Starts, watches and restarts the children; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._pass_on)
         while not self._stopping:
             for index in self._due:
                 code = self._tend(index)
@@ -148,7 +151,8 @@ class _Supervisor:
             return code
         if now >= self._due[index]:
             self._started[index] = now
-            self._children[index] = subprocess.Popen([*_this_command(), "--child", str(index)])
+            command = [*_this_command(), "--child", str(index)]
+            self._children[index] = subprocess.Popen(command, preexec_fn=_ignore_hangups)
         return None
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -157,9 +161,19 @@ class _Supervisor:
         for running in self._children.values():
             running.terminate()
 
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        for running in self._children.values():
+            running.send_signal(number)
+
     def _wait_for_all(self) -> None:
         for running in self._children.values():
             running.wait()
+
+
+def _ignore_hangups() -> None:
+    """A starting child reads the newest decks anyway; the default of the signal would end it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _this_command() -> list[str]:

@@ -23,8 +23,11 @@ import processor
 from processor.contracts import topics
 from processor.domain.errors import REASONS
 from processor.domain.ledger import NoticeKind
+from processor.domain.tariff import Tariff
 from processor.stream.partition import KINDS as KIND_OF_TOPIC
 from processor.stream.partition import PartitionProcessor
+from processor.stream.rates import RESULTS
+from processor.stream.rates import Result as RatesResult
 from processor.stream.work import Work
 
 KINDS: Final = tuple(KIND_OF_TOPIC.values())
@@ -129,6 +132,15 @@ class Metrics:
         self.partitions = gauge("assigned_partitions", "Partitions owned by this worker.")
         self.event_ids = gauge("event_ids", "Identities remembered for de-duplication.")
         self.event_ids.set_function(lambda: sum(len(owned.ids) for owned in self._owned))
+        self.decks = Gauge(
+            "credits_rate_decks_info",
+            "1 for every rate deck in use, by its id (`deck`) and `version`.",
+            ["deck", "version"],
+            registry=registry,
+        )
+        self.reloads = counter(
+            "rate_reloads", "Times the deck files were read again; a refused one changed nothing.", result=RESULTS
+        )
         build = Gauge("credits_build_info", "Version of this worker.", ["version"], registry=registry)
         build.labels(processor.__version__).set(1)
 
@@ -172,6 +184,16 @@ class Metrics:
         """Notes one rebuild."""
         self.recovered.inc(records)
         self.recovery_s.set(duration_s)
+
+    def tariff_in_use(self, tariff: Tariff) -> None:
+        """Names the decks that price from now on."""
+        self.decks.clear()
+        for deck in tariff.decks:
+            self.decks.labels(deck.deck_id, deck.version).set(1)
+
+    def rates_reloaded(self, result: RatesResult) -> None:
+        """The deck files were read again."""
+        self.reloads.labels(result).inc()
 
     def ticked(self) -> None:
         """The loop is alive."""

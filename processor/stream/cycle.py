@@ -16,6 +16,7 @@ import structlog
 from confluent_kafka import Message as Record
 
 from processor.domain.errors import InvariantViolated
+from processor.domain.tariff import Tariff
 from processor.stream import failpoints
 from processor.stream.lane import Batch
 from processor.stream.partition import PartitionProcessor
@@ -53,7 +54,8 @@ class Cycle:
     def __init__(
         self,
         transactions: Transactions,
-        new_processor: Callable[[int], PartitionProcessor],
+        tariff: Tariff,
+        new_processor: Callable[[int, Tariff], PartitionProcessor],
         recover: Callable[[list[PartitionProcessor]], int],
         observer: Observer,
         *,
@@ -64,6 +66,7 @@ class Cycle:
         self.processors: dict[int, PartitionProcessor] = {}
         self.group_metadata: Callable[[], object] = lambda: None
         self._transactions = transactions
+        self._tariff = tariff
         self._new_processor = new_processor
         self._recover = recover
         self._observer = observer
@@ -102,6 +105,12 @@ class Cycle:
         if len(self._queue) >= BATCHES_WAITING_MAX:
             self._room.clear()
 
+    def use(self, tariff: Tariff) -> None:
+        """Prices with `tariff` from the next cycle on: no cycle is applied while this runs on the loop's thread."""
+        self._tariff = tariff
+        for processor in self.processors.values():
+            processor.tariff = tariff
+
     async def has_room(self) -> None:
         """Waits until another batch may be fetched."""
         await self._room.wait()
@@ -115,12 +124,13 @@ class Cycle:
     async def adopt(self, numbers: set[int]) -> None:
         """A2: rebuilds newly assigned partitions; nothing of them has been fetched yet."""
         started = perf_counter()
-        fresh = [self._new_processor(number) for number in sorted(numbers)]
+        fresh = [self._new_processor(number, self._tariff) for number in sorted(numbers)]
         records = await asyncio.get_running_loop().run_in_executor(self._recoverer, self._recover, fresh)
         async with self._lock:
             for processor in fresh:
                 if processor.number in self.processors:
                     raise InvariantViolated(f"partition {processor.number} is adopted while it is owned")
+                processor.tariff = self._tariff  # the rates may have changed during the recovery
                 self.processors[processor.number] = processor
         # What was recovered stays; the collector need not walk it again and again.
         gc.collect()
