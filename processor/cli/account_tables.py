@@ -52,7 +52,7 @@ def print_entries(tenant: str, entries: Sequence[Entry], total: int) -> None:
             show_time(entry.occurred_at),
             Text(entry.kind),
             Text(entry_in_words(entry)),
-            show(entry.amount_micros),
+            show(entry.amount_micros, entry.currency, code=False),
             Text(show(entry.balance_micros, entry.currency), "red" if entry.balance_micros < 0 else ""),
         )
     console = Console()

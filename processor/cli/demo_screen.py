@@ -141,7 +141,7 @@ class _Balances:
         for heading in ("tenant", "balance", "auto-pay at", "recharge"):
             table.add_column(heading, justify="left" if heading in ("tenant", "recharge") else "right")
         for account in sorted(accounts, key=lambda account: account.revision, reverse=True)[: self.SHOWN]:
-            trigger = show(account.autopay.trigger_micros) if account.autopay else "off"
+            trigger = show(account.autopay.trigger_micros, account.currency, code=False) if account.autopay else "off"
             state = account.recharge.in_flight or ("suspended" if account.recharge.suspended else "")
             table.add_row(account.tenant_id, show(account.balance_micros, account.currency), trigger, state)
         return table

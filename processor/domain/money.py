@@ -1,7 +1,6 @@
 """Money is int64 micros: millionths of the currency's major unit."""
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 Micros = int
@@ -12,6 +11,16 @@ MAX_MICROS: Final = 2**53 - 1
 
 MAX_PAYMENT_MICROS: Final = 10**12
 """One million of the major unit: no single payment, trigger or funding is larger."""
+
+_CURRENCIES: Final = {
+    0: frozenset(
+        {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV"}
+        | {"XAF", "XOF", "XPF"}
+    ),
+    3: frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}),
+    4: frozenset({"CLF", "UYW"}),
+}
+"""Currencies by the decimals of their major unit, where these are not two: ISO 4217, list one."""
 
 _AMOUNT: Final = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
 
@@ -45,13 +54,25 @@ def parse(text: str) -> Micros:
     return -micros if sign == "-" else micros
 
 
-def show(micros: Micros, currency: str = "", *, decimals: int = 2) -> str:
-    """Writes an amount for a person; more decimals appear only when the amount has them.
+def exponent(currency: str) -> int:
+    """Returns how many decimals the major unit of a currency has in ISO 4217.
 
-    >>> show(-1_234_567_890, "USD")
-    '-1,234.56789 USD'
+    >>> exponent("JPY"), exponent("USD"), exponent("KWD")
+    (0, 2, 3)
     """
-    exact = Decimal(micros) / MICROS_PER_UNIT
-    places = max(decimals, len(format(exact.normalize(), "f").partition(".")[2]))
-    text = f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):,}"
-    return f"{text} {currency}" if currency else text
+    return next((decimals for decimals, codes in _CURRENCIES.items() if currency in codes), 2)
+
+
+def show(micros: Micros, currency: str = "", *, code: bool = True) -> str:
+    """Writes an amount for a person with the decimals of its currency; more only when the amount has them.
+
+    `code` False leaves the currency's name out, for a column that says it elsewhere.
+
+    >>> show(-1_234_567_890, "USD"), show(5_000_000, "JPY"), show(5_500_000, "KWD", code=False)
+    ('-1,234.56789 USD', '5 JPY', '5.500')
+    """
+    whole, decimals = divmod(abs(micros), MICROS_PER_UNIT)
+    digits = f"{decimals:06}".rstrip("0").ljust(exponent(currency), "0")
+    sign, point = "-" if micros < 0 else "", "." if digits else ""
+    text = f"{sign}{whole:,}{point}{digits}"
+    return f"{text} {currency}" if code and currency else text

@@ -1,5 +1,6 @@
 """How accounts and amounts are put into words on the command line."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -124,6 +125,15 @@ def test_tables_show_brackets_as_they_are(capsys: pytest.CaptureFixture[str]) ->
     assert "[b]" in output
     assert "2 of 7 entries" in output
     assert "0.000004 USD" in output
+
+
+def test_every_amount_has_the_decimals_of_the_accounts_currency(capsys: pytest.CaptureFixture[str]) -> None:
+    lot = Lot(lot_id="l", purchased_at=NOW, expires_at=NOW, amount_micros=9_000_000, remaining_micros=7_000_000)
+    print_account(Account(tenant_id="t", currency="JPY", balance_micros=7_000_000, lots=[lot], autopay=AUTOPAY))
+    print_entries("t", [entry(currency="JPY", amount_micros=-2_000_000, balance_micros=7_000_000)], 1)
+    output = capsys.readouterr().out
+    assert {"7 JPY", "9 JPY", "50 JPY", "20 JPY", "-2 "} <= set(re.findall(r"-?[\d.]+ (?:JPY)?", output))
+    assert ".00" not in output
 
 
 @pytest.mark.parametrize(("text", "micros"), [("50", 50_000_000), ("0.0155", 15_500), ("1000000", 10**12)])

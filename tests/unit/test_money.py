@@ -3,6 +3,8 @@
 import doctest
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processor.domain import money, numbering
 
@@ -54,9 +56,31 @@ def test_an_amount_is_shown_with_two_decimals_or_as_many_as_it_has(micros, text)
     assert money.show(micros) == text
 
 
-def test_an_amount_is_shown_with_its_currency_and_as_many_decimals_as_asked_for():
-    assert money.show(5_000_000, "JPY", decimals=0) == "5 JPY"
-    assert money.show(5_500_000, "KWD", decimals=3) == "5.500 KWD"
+@pytest.mark.parametrize(
+    ("micros", "currency", "text"),
+    [
+        (5_000_000, "USD", "5.00 USD"),
+        (5_000_000, "JPY", "5 JPY"),
+        (-1_234_000_000, "JPY", "-1,234 JPY"),
+        (5_250_000, "JPY", "5.25 JPY"),
+        (0, "JPY", "0 JPY"),
+        (-500_000, "JPY", "-0.5 JPY"),
+        (5_500_000, "KWD", "5.500 KWD"),
+        (5_500_100, "KWD", "5.5001 KWD"),
+        (5_500_000, "CLF", "5.5000 CLF"),
+        (0, "KWD", "0.000 KWD"),
+        (1, "KWD", "0.000001 KWD"),
+        (5_000_000, "XXX", "5.00 XXX"),
+    ],
+)
+def test_an_amount_is_shown_with_the_decimals_of_its_currency_and_never_with_fewer_than_it_has(micros, currency, text):
+    assert money.show(micros, currency) == text
+    assert money.show(micros, currency, code=False) == text.removesuffix(f" {currency}")
+
+
+@given(st.integers(-money.MAX_MICROS, money.MAX_MICROS), st.sampled_from(["", "USD", "JPY", "KWD", "CLF"]))
+def test_what_is_shown_is_read_back_exactly(micros, currency):
+    assert money.parse(money.show(micros, currency, code=False).replace(",", "")) == micros
 
 
 def test_a_charge_is_rounded_half_up_once():
