@@ -61,6 +61,9 @@ class Settings(BaseSettings):
         5, ge=0, le=3600, description="how often a worker looks for changed rate decks; 0: only when it gets a SIGHUP"
     )
     metrics_port: int = Field(9464, ge=0, le=65535, description="Prometheus port, +1 per process; 0 is off")
+    shutdown_timeout_s: int = Field(
+        25, ge=1, le=900, description="a worker that is told to stop ends within this time, with or without its broker"
+    )
 
     default_currency: str = Field("USD", pattern="^[A-Z]{3}$", description="currency of accounts first seen by usage")
     unrateable: Literal["park", "free"] = Field("park", description="what happens to usage that no deck row prices")

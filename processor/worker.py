@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import uvloop
 from processor.contracts import topics
 from processor.contracts.decks import load_decks
 from processor.domain.tariff import Tariff
+from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.stream.batch_transport import BatchApp, NoTables
@@ -40,6 +42,18 @@ def die(error: BaseException) -> None:
     """Ends the process at once: nothing is rolled back in memory, the supervisor starts a new one."""
     log.error("the worker stops itself", error=f"{type(error).__name__}: {error}", exc_info=error)
     os._exit(EXIT_UNEXPECTED)
+
+
+def end_within(budget_s: float) -> None:
+    """Ends the process after this time, whatever it still waits for: what is not committed is read again."""
+
+    def give_up() -> None:
+        log.error("the time for stopping is over: ending as it is", timeout_s=budget_s)
+        os._exit(EXIT_UNEXPECTED)
+
+    timer = threading.Timer(budget_s, give_up)
+    timer.daemon = True
+    timer.start()
 
 
 def _die_of(task: asyncio.Task[None]) -> None:
@@ -80,13 +94,27 @@ class Worker:
             on_death=die,
         )
         self.cycle.group_metadata = self.lane.group_metadata
+        self.health = Health(lambda: self.lane.assigned, lambda: self.cycle.committing_since)
         self.app = faust_app(settings, self.lane, self.cycle)
 
     async def run(self) -> None:
-        """Works until SIGTERM or SIGINT, then settles the running commit and leaves the group."""
+        """Works until SIGTERM or SIGINT, then settles the running commit and leaves the group.
+
+        Whatever a stop waits for (a commit, the polling thread, the group's coordinator), all of it together has
+        `shutdown_timeout_s`; then the process ends as it is.
+        """
         stop = asyncio.Event()
+
+        def told_to_stop() -> None:
+            if not stop.is_set():
+                self.health.stopping()
+                end_within(self.settings.shutdown_timeout_s)
+                stop.set()
+
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, told_to_stop)
+        ticking = loop.create_task(self.health.tick(), name="health")
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.rates.reload)
         await self.cycle.start()
         await self.app.start()
@@ -101,6 +129,7 @@ class Worker:
         await self.lane.stop()
         await self.cycle.stop()
         await self.app.stop()
+        ticking.cancel()
         log.info("worker stopped")
 
 

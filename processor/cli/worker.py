@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 RESTART_DELAY_S = (1.0, 30.0)
 HEALTHY_AFTER_S = 60.0
+KILL_AFTER_S = 5.0
+EXIT_UNEXPECTED = 70
 
 
 @click.command()
@@ -62,13 +64,14 @@ def worker(
     if child is not None or processes == 1:
         _work(settings, child or 0, alone=child is None)
     else:
-        sys.exit(_Supervisor(count).run())
+        sys.exit(_Supervisor(count, settings.shutdown_timeout_s).run())
 
 
 def _work(settings: Settings, index: int, *, alone: bool) -> None:
     """Runs one worker in this process, after checking what it stands on."""
     from processor import worker as composition
     from processor.contracts.decks import DeckError
+    from processor.observability.http import serve
     from processor.stream.instance import DataDirBusyError
 
     structlog.contextvars.bind_contextvars(worker=index)
@@ -85,7 +88,7 @@ def _work(settings: Settings, index: int, *, alone: bool) -> None:
     def ready(started: composition.Worker) -> None:
         if settings.metrics_port:
             try:
-                started.metrics.serve(settings.metrics_port)
+                serve(settings.metrics_port, started.metrics.registry, started.health.live, started.health.ready)
             except OSError:
                 raise CommandFailed(
                     f"metrics port {settings.metrics_port} is in use: choose another with --metrics-port, or 0 for none"
@@ -112,12 +115,13 @@ def _checked_partitions(settings: Settings) -> int:
 class _Supervisor:
     """Keeps one child per core alive until it is told to stop."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, shutdown_timeout_s: float) -> None:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._started: dict[int, float] = {}
         self._delay = dict.fromkeys(range(count), 0.0)
         self._due = dict.fromkeys(range(count), 0.0)
         self._stopping = False
+        self._patience_s = shutdown_timeout_s + KILL_AFTER_S
 
     def run(self) -> int:
         """Starts, watches and restarts the children; returns the exit code."""
@@ -132,8 +136,7 @@ class _Supervisor:
                     self._wait_for_all()
                     return code
             time.sleep(0.1)  # the supervisor's clock: how soon a dead child is noticed
-        self._wait_for_all()
-        return 0
+        return self._wait_for_all()
 
     def _tend(self, index: int) -> int | None:
         now = time.monotonic()
@@ -166,9 +169,18 @@ class _Supervisor:
         for running in self._children.values():
             running.send_signal(number)
 
-    def _wait_for_all(self) -> None:
+    def _wait_for_all(self) -> int:
+        """Waits for the children, each of which ends itself in time unless it is frozen; returns the exit code."""
+        codes = []
+        deadline = time.monotonic() + self._patience_s
         for running in self._children.values():
-            running.wait()
+            try:
+                codes.append(running.wait(max(0.0, deadline - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                running.kill()
+                codes.append(running.wait())
+        # A child that was still starting knows no handler for the signal: it had nothing to finish.
+        return 0 if set(codes) <= {0, -signal.SIGTERM} else EXIT_UNEXPECTED
 
 
 def _ignore_hangups() -> None:

@@ -14,7 +14,6 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -143,10 +142,6 @@ class Metrics:
         )
         build = Gauge("credits_build_info", "Version of this worker.", ["version"], registry=registry)
         build.labels(processor.__version__).set(1)
-
-    def serve(self, port: int) -> None:
-        """Serves `/metrics` on all interfaces; raises `OSError` when the port is taken."""
-        start_http_server(port, registry=self.registry)
 
     def committed(self, work: Work, commit_s: float) -> None:
         """Counts one committed cycle; called once per cycle, so no event pays for a metric."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Final, Protocol
 
 import structlog
@@ -81,6 +81,8 @@ class Cycle:
         self._arrival = asyncio.Event()
         self._lock = asyncio.Lock()
         self._commit: asyncio.Future[None] | None = None
+        self.committing_since: float | None = None
+        """Monotonic time at which the running commit began."""
         self._committer = ThreadPoolExecutor(1, "commit")
         self._recoverer = ThreadPoolExecutor(1, "recover")
         self._loop_task: asyncio.Task[None] | None = None
@@ -222,7 +224,9 @@ class Cycle:
     def _commit_work(self, work: Work) -> None:
         """B4 to B7, in the committing thread."""
         started = perf_counter()
+        self.committing_since = monotonic()
         self._transactions.commit(work, self.group_metadata())
+        self.committing_since = None
         self._observer.committed(work, perf_counter() - started)
         failpoints.done("B7")
 

@@ -76,6 +76,8 @@ class Lane:
         self._incremental = config.get("group.protocol") == "consumer"
         self._consumer = Consumer(config)
         self._metadata: object = None
+        self.assigned = False
+        """Whether the last rebalance has been completed: what is assigned is adopted and being fetched."""
         self._sequence = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll_until_stopped, name="lane", daemon=True)
@@ -138,6 +140,7 @@ class Lane:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        self.assigned = False
         try:
             numbers = self._co_partitioned(assigned)
             if assigned:
@@ -158,6 +161,7 @@ class Lane:
                 consumer.incremental_assign(start)
             else:
                 consumer.assign(start)
+            self.assigned = True
             failpoints.done("A3")
         except BaseException as error:  # noqa: BLE001 - librdkafka would swallow it
             self._on_death(error)
@@ -168,6 +172,7 @@ class Lane:
             if self._incremental:
                 consumer.incremental_unassign(revoked)
             else:
+                self.assigned = False  # everything is given back; the new assignment follows
                 consumer.unassign()
         except BaseException as error:  # noqa: BLE001 - librdkafka would swallow it
             self._on_death(error)

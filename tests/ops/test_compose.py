@@ -123,9 +123,9 @@ def test_prometheus_scrapes_the_ports_that_are_served() -> None:
         f"payment-worker:{payments[payments.index('--metrics-port') + 1]}",
         "127.0.0.1:9090",
     }
-    for name in ("worker", "payment-worker"):
+    for name, path in {"worker": "ready", "payment-worker": "metrics"}.items():
         port = next(target for target in targets if target.startswith(f"{name}:")).split(":")[1]
-        assert f"127.0.0.1:{port}/metrics" in SERVICES[name]["healthcheck"]["test"][-1]
+        assert f"127.0.0.1:{port}/{path}" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_the_image_is_pinned_locked_and_without_root_or_broker() -> None:
