@@ -77,6 +77,16 @@ class Settings(BaseSettings):
     recharge_max_per_day: int = Field(10, ge=1, description="payments per tenant and day unless the account says")
     recharge_max_units: int = Field(1, ge=1, description="payment amounts per payment unless the account says")
 
+    payment_inbox_url: SecretStr = Field(
+        SecretStr(""),
+        description="the payment worker's inbox, postgresql://… or sqlite:///…; empty: a SQLite file in its directory",
+    )
+    payment_shutdown_s: int = Field(
+        20, ge=2, le=600, description="a payment worker that was told to stop is gone after this time at the latest"
+    )
+    stripe_api_key: SecretStr = Field(SecretStr(""), description="Stripe's secret or restricted key, for its provider")
+    stripe_api_base: str = Field("https://api.stripe.com", description="where Stripe answers; another one is for tests")
+
     batch_max_events: int = Field(
         8000, ge=1, le=100_000, description="events per transaction at most: bounds memory and the work a crash repeats"
     )

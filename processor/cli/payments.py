@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,22 +22,24 @@ from processor.cli.reading import partitions_of
 from processor.contracts import topics
 
 if TYPE_CHECKING:
+    from processor.payments.inbox import Inbox
+    from processor.payments.provider import PaymentProvider
     from processor.payments.simulated import Behaviour
-    from processor.payments.worker import Limits
+    from processor.payments.worker import PaymentWorker
     from processor.settings import Settings
 
 GROUP = "credits-payments"
 
 
 @click.command("payment-worker")
-@click.option("--provider", type=click.Choice(["simulated"]), default="simulated", show_default=True)
+@click.option("--provider", type=click.Choice(["simulated", "stripe"]), default="simulated", show_default=True)
 @brokers_option
 @click.option("--group", default=GROUP, show_default=True, help="Consumer group; also prefixes the transactional id.")
 @click.option("--instance", help="Stable name of this worker. Without it the data directory keeps one.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Holds the worker's name and the simulated provider's books.  [env: CREDITS_DATA_DIR]",
+    help="Holds the worker's name, its inbox and the simulated provider's books.  [env: CREDITS_DATA_DIR]",
 )
 @click.option(
     "--concurrency",
@@ -50,13 +54,37 @@ GROUP = "credits-payments"
     help="SQLite file in which the simulated provider remembers its charges.",
 )
 @click.option(
-    "--latency", type=click.FloatRange(0, 60), default=0.15, show_default=True, help="Mean seconds a charge takes."
+    "--latency",
+    type=click.FloatRange(0, 60),
+    default=0.15,
+    show_default=True,
+    help="Mean seconds a simulated charge takes.",
 )
 @click.option(
-    "--decline-rate", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of declined charges."
+    "--decline-rate",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of simulated charges that are declined.",
 )
-@click.option("--decline-code", default="card_declined", show_default=True, help="Reason given for a decline.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Decides, with the recharge id, what is declined.")
+@click.option(
+    "--decline-code",
+    "decline_codes",
+    multiple=True,
+    default=["card_declined"],
+    show_default=True,
+    help="Reason of a simulated decline; of several, one is drawn.",
+)
+@click.option(
+    "--timeout-rate",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of simulated charges whose first answer is lost.",
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Decides, with the recharge id, what the simulation does."
+)
 @click.option(
     "--crash-after-charge",
     type=click.FloatRange(0, 1),
@@ -78,7 +106,8 @@ def payment_worker(
     books: Path | None,
     latency: float,
     decline_rate: float,
-    decline_code: str,
+    decline_codes: tuple[str, ...],
+    timeout_rate: float,
     seed: int,
     crash_after_charge: float,
     metrics_port: int,
@@ -87,17 +116,20 @@ def payment_worker(
     """Charge what auto-pay asks for and publish each result exactly once.
 
     Reads recharge.commands.v1 and writes recharge.results.v1. The provider is asked under the recharge id as its
-    idempotency key, so a worker that is killed at any point charges nobody twice. Run several with a data directory
-    each; Ctrl-C or SIGTERM finishes the running batch first.
+    idempotency key, and the inbox remembers every answer, so a worker that is killed at any point charges nobody
+    twice. Run several with a data directory each; Ctrl-C or SIGTERM finishes the charges under way first, for at
+    most CREDITS_PAYMENT_SHUTDOWN_S.
+
+    With `--provider stripe`, CREDITS_STRIPE_API_KEY is the key, and the payment method of an account is
+    `cus_…/pm_…`.
 
     \b
     Example:
-      credits payment-worker --latency 0.3 --decline-rate 0.05
+      credits payment-worker --latency 0.3 --decline-rate 0.05 --decline-code insufficient_funds
     """
-    del provider
     from processor.observability import logging as log_setup
     from processor.payments.simulated import Behaviour
-    from processor.payments.worker import Limits
+    from processor.payments.worker import Limits, PaymentWorker
     from processor.stream.instance import DataDir, DataDirBusyError
 
     settings = make_settings(brokers=brokers, data_dir=data_dir, instance=instance)
@@ -111,40 +143,95 @@ def payment_worker(
     behaviour = Behaviour(
         latency_s=latency,
         decline_rate=decline_rate,
-        decline_code=decline_code,
+        decline_codes=decline_codes,
         crash_after_charge=crash_after_charge,
+        lost_answers=timeout_rate,
         seed=seed,
     )
-    limits = Limits(concurrency=concurrency, session_timeout_s=settings.session_timeout_s)
+    limits = Limits(
+        concurrency=concurrency,
+        session_timeout_s=settings.session_timeout_s,
+        grace_s=settings.payment_shutdown_s / 2,  # the other half is for the commit
+    )
+    charging = _stripe(settings) if provider == "stripe" else _simulated(books or held.path / "books.sqlite", behaviour)
+    inbox = _inbox(settings, held.path)
     _serve_metrics(metrics_port)
-    _run(settings, group, held.instance.removeprefix("meter-"), books or held.path / "books.sqlite", behaviour, limits)
+    name = held.instance.removeprefix("meter-")
+    worker = PaymentWorker(settings.kafka_python(), charging, inbox, group=group, instance=name, limits=limits)
+    try:
+        _run(worker, settings)
+    finally:
+        charging.close()
+        inbox.close()
 
 
-def _run(settings: Settings, group: str, instance: str, books: Path, behaviour: Behaviour, limits: Limits) -> None:
+def _simulated(books: Path, behaviour: Behaviour) -> PaymentProvider:
+    from processor.payments.simulated import SimulatedProvider
+
+    return SimulatedProvider(str(books), behaviour)
+
+
+def _stripe(settings: Settings) -> PaymentProvider:
+    key = settings.stripe_api_key.get_secret_value()
+    if not key:
+        raise click.UsageError(
+            "--provider stripe needs an API key: set CREDITS_STRIPE_API_KEY, or put it into the file"
+            " credits_stripe_api_key of the secrets directory"
+        )
+    try:
+        from processor.payments.stripe import StripeProvider
+    except ImportError:
+        raise CommandFailed('the Stripe provider needs an extra: pip install "communication-credits[stripe]"') from None
+    return StripeProvider(key, api_base=settings.stripe_api_base)
+
+
+def _inbox(settings: Settings, directory: Path) -> Inbox:
+    from processor.payments.inbox import Inbox, InboxUnusable
+
+    url = settings.payment_inbox_url.get_secret_value() or f"sqlite:///{(directory / 'inbox.sqlite').absolute()}"
+    try:
+        return Inbox(url)
+    except InboxUnusable as error:
+        raise CommandFailed(f"{error} (CREDITS_PAYMENT_INBOX_URL)") from error
+
+
+def _run(worker: PaymentWorker, settings: Settings) -> None:
     """Runs the worker until a signal; every way in which it can end has its exit code."""
     from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+    from sqlalchemy.exc import OperationalError
 
     from processor.payments.batch import UndecodableCommand
-    from processor.payments.simulated import SimulatedProvider
-    from processor.payments.worker import PaymentWorker
+    from processor.payments.provider import ProviderMisconfigured
 
-    provider = SimulatedProvider(str(books), behaviour)
-    worker = PaymentWorker(settings.kafka_python(), provider, group=group, instance=instance, limits=limits)
+    def stop(*_: object) -> None:
+        worker.stop()
+        signal.setitimer(signal.ITIMER_REAL, settings.payment_shutdown_s)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+        signal.signal(number, stop)
+    signal.signal(signal.SIGALRM, _give_up)
     try:
         worker.run()
+    except ProviderMisconfigured as error:
+        raise CommandFailed(f"{error}. Nothing is lost: mend it and start again.") from error
     except UndecodableCommand as error:
         raise StoppedItself(
             f"{topics.RECHARGE_COMMANDS} holds a record that is no recharge command: {error}."
             " Nothing was skipped; stop the meter and look at the record."
         ) from error
+    except OperationalError as error:
+        raise StoppedItself(f"the payment inbox does not answer, nothing is lost: {error.orig}") from error
     except (KafkaConnectionError, KafkaTimeoutError) as error:
         raise BrokerUnreachable(settings.brokers) from error
     except KafkaError as error:
         raise StoppedItself(f"the running batch was not committed, {type(error).__name__}: {error}") from error
-    finally:
-        provider.close()
+
+
+def _give_up(*_: object) -> None:
+    """Ends as a kill would, which is as safe: a broker or a provider that hangs must not hold up a deployment."""
+    sys.stderr.write("Error: not done in time, ended without committing; the batch is read again at the next start\n")
+    sys.stderr.flush()
+    os._exit(StoppedItself.exit_code)
 
 
 def _serve_metrics(port: int) -> None:

@@ -1,20 +1,13 @@
-"""One polled batch of recharge commands: decode, charge concurrently, keep the order of each tenant."""
+"""One polled batch of recharge commands: decode them, judge what may be committed, encode the results."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event
-from typing import Final
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
 
 from processor.contracts.outputs import decode_request, encode
 from processor.domain.messages import RechargeDecided, RechargeDecidedData
-from processor.payments.provider import Charge, Decision, PaymentProvider, ProviderTimeout
-
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
+from processor.payments.provider import Charge, Decision
 
 
 class UndecodableCommand(Exception):  # noqa: N818
@@ -74,52 +67,6 @@ def result_record(charge: Charge, decision: Decision, provider: str) -> bytes:
             ),
         )
     )
-
-
-class Cashier:
-    """Asks the provider about many tenants at once, and about one tenant in the order of its commands."""
-
-    def __init__(self, provider: PaymentProvider, stop: Event, *, concurrency: int, patience_s: float) -> None:
-        self._provider, self._stop, self._patience_s = provider, stop, patience_s
-        self._threads = ThreadPoolExecutor(concurrency, "charge")
-
-    def charge(self, charges: Iterable[Charge]) -> dict[str, Decision]:
-        """Returns the decisions by recharge id; what is missing was not answered in time.
-
-        An exception other than a timeout is raised here once every thread has come back.
-        """
-        tenants: dict[str, dict[str, Charge]] = {}
-        for charge in charges:
-            tenants.setdefault(charge.tenant_id, {}).setdefault(charge.recharge_id, charge)
-        running = [self._threads.submit(self._charge_tenant, list(asked.values())) for asked in tenants.values()]
-        decisions: dict[str, Decision] = {}
-        for future in running:
-            decisions.update(future.result())
-        return decisions
-
-    def close(self) -> None:
-        """Waits for the threads."""
-        self._threads.shutdown()
-
-    def _charge_tenant(self, charges: list[Charge]) -> dict[str, Decision]:
-        decisions: dict[str, Decision] = {}
-        for charge in charges:
-            decision = self._ask(charge)
-            if decision is None:
-                break
-            decisions[charge.recharge_id] = decision
-        return decisions
-
-    def _ask(self, charge: Charge) -> Decision | None:
-        """Repeats the question under the same key until there is an answer; None when patience ends."""
-        deadline, pause_s = time.monotonic() + self._patience_s, FIRST_PAUSE_S
-        while True:
-            try:
-                return self._provider.charge(charge)
-            except ProviderTimeout:
-                if time.monotonic() + pause_s > deadline or self._stop.wait(pause_s):
-                    return None
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
 class Verdict(Struct):

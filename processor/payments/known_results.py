@@ -1,8 +1,8 @@
-"""Which recharges have a result already: read back from the results topic, so the worker needs no disk.
+"""Which recharges have a result already: read back from the results topic, the authority on what was published.
 
 A result and the offset of its command commit together, so a command meets its own result here when it was sent twice,
 or when the group's offsets are gone and all commands are read again. Results are kept as long as commands, so reading
-them from the beginning answers both; a provider's own memory of idempotency keys may end after a day.
+them from the beginning answers both. What was decided but not published is the inbox's to know.
 """
 
 from collections import OrderedDict
@@ -36,11 +36,14 @@ class KnownResults:
         self._topic = topic
         self._ids: dict[int, OrderedDict[str, None]] = {}
 
-    def load(self, partitions: Iterable[int]) -> None:
-        """Reads back the partitions that are not known yet; waits for transactions that are still open in them."""
+    def load(self, partitions: Iterable[int]) -> bool:
+        """Reads back the partitions that are not known yet; waits for transactions that are still open in them.
+
+        Tells whether there were any.
+        """
         missing = [TopicPartition(self._topic, part) for part in partitions if part not in self._ids]
         if not missing:
-            return
+            return False
         found: dict[int, OrderedDict[str, None]] = {at.partition: OrderedDict() for at in missing}
         for partition, value in self._read(missing):
             try:
@@ -48,6 +51,11 @@ class KnownResults:
             except msgspec.DecodeError:
                 continue  # not a result: the meter parks it
         self._ids.update(found)
+        return True
+
+    def among(self, recharge_ids: Iterable[str]) -> list[str]:
+        """Returns those of the ids that have a result in one of the known partitions."""
+        return [recharge_id for recharge_id in recharge_ids if any(recharge_id in ids for ids in self._ids.values())]
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Drops partitions that another worker decides about from now on."""

@@ -11,27 +11,44 @@ Status = Literal["succeeded", "declined", "failed"]
 
 
 class ProviderTimeout(Exception):  # noqa: N818 - a fact about the provider, not a failure of ours
-    """The provider did not answer in time: nobody knows whether it charged. Ask again with the same key."""
+    """The provider gave no final answer: nobody knows whether it charged. Ask again with the same key."""
+
+
+class ProviderMisconfigured(Exception):  # noqa: N818
+    """The provider refuses this worker, not this payment: asking again cannot help until a person mends it.
+
+    Operator action: the message says what to mend. Nothing is lost: commands without a result are read again.
+    """
 
 
 class Charge(Struct, frozen=True, kw_only=True):
-    """One payment to be taken. `recharge_id` is the provider's idempotency key; the amount is in micros."""
+    """One payment to be taken. `recharge_id` is the provider's idempotency key; the amount is in micros.
+
+    `asked_at` is when the provider was first asked under this id, None if never: a provider that forgets its keys
+    must look the payment up before it charges an id that is older than its memory.
+    """
 
     recharge_id: str
     tenant_id: str
     amount_micros: Micros
     currency: str
     payment_method_ref: str
+    asked_at: datetime | None = None
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """The provider's final answer; asked again with the same key it gives the same one, `decided_at` included."""
+    """The provider's final answer; asked again with the same key it gives the same one, `decided_at` included.
+
+    `succeeded` took the money; `declined` is the card's no; `failed` could not be tried, and took nothing.
+    `card_fingerprint` identifies the card behind the payment method, where the provider tells; it is not published.
+    """
 
     status: Status
     decided_at: datetime
     reference: str | None = None
     reason_code: str | None = None
     retryable: bool = False
+    card_fingerprint: str | None = None
 
 
 class PaymentProvider(Protocol):
@@ -42,7 +59,11 @@ class PaymentProvider(Protocol):
         """The provider's name in results: part of the event's source."""
 
     def charge(self, charge: Charge) -> Decision:
-        """Charges at most once per `recharge_id`, whatever happens to the caller.
+        """Charges at most once per `recharge_id`, whatever happens to the caller; returns within seconds.
 
-        Raises `ProviderTimeout` when the answer is unknown; any other exception stops the worker.
+        Raises `ProviderTimeout` when the outcome is unknown, `ProviderMisconfigured` when a person must act; any
+        other exception stops the worker as a fault of ours.
         """
+
+    def close(self) -> None:
+        """Lets go of connections and files."""

@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from msgspec import Struct
 
+from processor.payments.declines import is_retryable
 from processor.payments.provider import Charge, Decision, ProviderTimeout, Status
 
 CRASHED: Final = 137
@@ -40,11 +41,15 @@ RETURNING tenant_id, amount_micros, currency, status, reference, reason_code, de
 
 
 class Behaviour(Struct, frozen=True, kw_only=True):
-    """How the simulated provider behaves; rates are probabilities per recharge id."""
+    """How the simulated provider behaves; rates are probabilities per recharge id.
+
+    `decline_codes` are drawn from evenly. A lost answer is a timeout after the charge: the first question about an id
+    has no answer, the second is told what happened.
+    """
 
     latency_s: float = 0.15
     decline_rate: float = 0.0
-    decline_code: str = "card_declined"
+    decline_codes: tuple[str, ...] = ("card_declined",)
     crash_after_charge: float = 0.0
     lost_answers: float = 0.0
     seed: int = 1
@@ -72,7 +77,8 @@ class SimulatedProvider:
         dice = Random(f"{behaviour.seed}:{charge.recharge_id}")  # noqa: S311
         declined = dice.random() < behaviour.decline_rate
         crash, lost = dice.random() < behaviour.crash_after_charge, dice.random() < behaviour.lost_answers
-        decision, is_new = self._remember(charge, declined=declined)
+        code = dice.choice(behaviour.decline_codes) if declined else None
+        decision, is_new = self._remember(charge, code)
         if is_new and crash:
             os._exit(CRASHED)
         if is_new and lost:
@@ -92,8 +98,8 @@ class SimulatedProvider:
         with self._lock:
             self._books.close()
 
-    def _remember(self, charge: Charge, *, declined: bool) -> tuple[Decision, bool]:
-        status: Status = "declined" if declined else "succeeded"
+    def _remember(self, charge: Charge, decline_code: str | None) -> tuple[Decision, bool]:
+        status: Status = "declined" if decline_code else "succeeded"
         values = (
             charge.recharge_id,
             charge.tenant_id,
@@ -101,8 +107,8 @@ class SimulatedProvider:
             charge.currency,
             charge.payment_method_ref,
             status,
-            None if declined else f"sim-{charge.recharge_id}",
-            self._behaviour.decline_code if declined else None,
+            None if decline_code else f"sim-{charge.recharge_id}",
+            decline_code,
             datetime.now(UTC).isoformat(),
         )
         with self._lock:
@@ -114,6 +120,6 @@ class SimulatedProvider:
         if (tenant, amount, currency) != (charge.tenant_id, charge.amount_micros, charge.currency):
             return Decision(status="failed", decided_at=decided_at, reason_code=CONFLICT), False
         decision = Decision(
-            status=was, decided_at=decided_at, reference=reference, reason_code=reason, retryable=was == "declined"
+            status=was, decided_at=decided_at, reference=reference, reason_code=reason, retryable=is_retryable(reason)
         )
         return decision, is_new

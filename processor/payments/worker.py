@@ -1,15 +1,19 @@
 """Reads recharge commands, charges them, publishes each result once.
 
-A result and the offset of its command are one Kafka transaction. What a crash leaves, step by step:
+A result and the offset of its command are one Kafka transaction; the inbox remembers what was asked and answered.
+What a crash leaves, step by step:
 
-  1. polled            nothing happened; the commands are read again
-  2. charged           the provider remembers by recharge id; asked again it gives the same answer, no second charge
-  3. results produced  the transaction is aborted by the next worker's start, nobody has seen them
-  4. committed         results and offsets are there together
+  1. received   the commands are read again, and find their rows
+  2. charging   the same, and the rows say since when the provider may have charged
+  3. charged    the provider is asked again under the same id: it remembers, or is looked through, and charges once
+  4. decided    the answer is in the inbox, the provider is not asked any more
+  5. produced   the transaction is aborted by the next start of this worker, nobody has seen its results
+  6. committed  results and offsets are there together; what the inbox still calls decided is set right at the start
 """
 
 import time
 from collections.abc import Mapping
+from itertools import chain
 from threading import Event
 from typing import Any, Final
 
@@ -17,14 +21,16 @@ import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, FencedInstanceIdError
 from kafka.structs import MemberState
-from msgspec import Struct
+from msgspec import Struct, structs
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from processor.contracts import topics
-from processor.payments.batch import Cashier, Command, Verdict, decode, judge, result_record
+from processor.payments.batch import Command, Verdict, decode, judge, result_record
+from processor.payments.cashier import Cashier, OnStep
 from processor.payments.counters import Payments
+from processor.payments.inbox import Inbox
 from processor.payments.known_results import KnownResults
-from processor.payments.provider import PaymentProvider
+from processor.payments.provider import Charge, PaymentProvider
 
 POLL_MS: Final = 1000
 SUMMARY_S: Final = 10.0
@@ -47,6 +53,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     batch: int = 256
     concurrency: int = 32
     patience_s: float = 20.0
+    grace_s: float = 10.0
+    """How long charges under way are waited for after `stop`."""
     session_timeout_s: int = 10
     transaction_timeout_s: int = 10
     max_poll_interval_s: int = 300
@@ -57,20 +65,22 @@ class PaymentWorker:
 
     `conf` holds kafka-python's connection settings; `instance` is stable over restarts: it is the suffix of the
     transactional id, so a restarted worker aborts what its dead self left open, and an older self still running is
-    refused by the broker.
+    refused by the broker. `on_step` is called after each step, from several threads: a test ends the process there.
     """
 
     def __init__(
         self,
         conf: Mapping[str, Any],
         provider: PaymentProvider,
+        inbox: Inbox,
         *,
         group: str,
         instance: str,
         limits: Limits | None = None,
         registry: CollectorRegistry = REGISTRY,
+        on_step: OnStep = lambda _: None,
     ) -> None:
-        self._conf, self._provider = conf, provider
+        self._conf, self._provider, self._inbox, self._on_step = conf, provider, inbox, on_step
         self._group, self._instance = group, instance
         self._limits = limits or Limits()
         self._payments = Payments(registry)
@@ -89,7 +99,16 @@ class PaymentWorker:
         the running batch is committed.
         """
         limits = self._limits
-        cashier = Cashier(self._provider, self._stop, concurrency=limits.concurrency, patience_s=limits.patience_s)
+        cashier = Cashier(
+            self._provider,
+            self._inbox,
+            self._payments,
+            self._stop,
+            concurrency=limits.concurrency,
+            patience_s=limits.patience_s,
+            grace_s=limits.grace_s,
+            on_step=self._on_step,
+        )
         producer = self._producer()
         try:
             producer.init_transactions()
@@ -104,7 +123,6 @@ class PaymentWorker:
                     consumer.close(autocommit=False)
         finally:
             producer.close(timeout=5)
-            cashier.close()
             log.info("payment worker stopped", **self._payments.summary())
 
     def _work(self, consumer: Any, producer: Any, cashier: Cashier) -> None:
@@ -127,6 +145,7 @@ class PaymentWorker:
                     log.warning("not a member of the group: starting a new consumer", waited_s=MEMBERSHIP_S)
                     return
             if now >= self._summary_at:
+                self._payments.set_open(self._inbox.open())
                 log.info("payments", **self._payments.summary())
                 self._summary_at = now + SUMMARY_S
 
@@ -134,14 +153,27 @@ class PaymentWorker:
         self, consumer: Any, producer: Any, cashier: Cashier, polled: Mapping[Any, list[Any]], member: Any
     ) -> None:
         """Takes one batch through the steps of the module's docstring."""
-        # Step 1: polled. A result has its tenant's key, hence its command's partition.
+        # A result has its tenant's key, hence its command's partition.
         batch = {at.partition: [decode(at.partition, r.offset, r.value) for r in read] for at, read in polled.items()}
-        self._known.load(batch)
-        # Step 2: charged.
-        new = (command.charge for commands in batch.values() for command in commands if not self._is_known(command))
-        verdict = judge(batch, self._is_known, cashier.charge(new))
-        # Steps 3 and 4: results and offsets, in one transaction.
+        if self._known.load(batch):
+            self._inbox.published(self._known.among(self._inbox.unpublished()))
+        # Step 1: received. The inbox knows the recharge as it was asked for first.
+        new: dict[str, Charge] = {}
+        for command in chain.from_iterable(batch.values()):
+            if not self._is_known(command):
+                new.setdefault(command.charge.recharge_id, command.charge)
+        received = self._inbox.receive(new.values())
+        decisions = {key: found.decision for key, found in received.items() if found.decision is not None}
+        # Steps 2 to 4: charging, charged, decided.
+        decisions |= cashier.charge(found.charge for found in received.values() if found.decision is None)
+        verdict = judge(batch, self._is_known, decisions)
+        verdict.results = [
+            (_as_received(command, received[command.charge.recharge_id].charge), decision)
+            for command, decision in verdict.results
+        ]
+        # Steps 5 and 6: results and offsets, in one transaction.
         if self._commit(producer, verdict, member):
+            self._on_step("committed")
             self._report(verdict)
             _read_again(consumer, {partition: verdict.next_offsets[partition] for partition in verdict.unanswered})
         else:
@@ -167,6 +199,7 @@ class PaymentWorker:
             producer.send_offsets_to_transaction(offsets, member)
             for future in sent:
                 future.get(timeout=COMMIT_S)
+            self._on_step("produced")
         except (CommitFailedError, FencedInstanceIdError) as error:
             producer.abort_transaction()
             log.warning("the group was rebalanced: reading the batch again", reason=type(error).__name__)
@@ -175,6 +208,7 @@ class PaymentWorker:
         return True
 
     def _report(self, verdict: Verdict) -> None:
+        self._inbox.published(command.charge.recharge_id for command, _ in verdict.results)
         self._payments.count("repeated", verdict.repeated)
         for command, decision in verdict.results:
             self._known.add(command.partition, command.charge.recharge_id)
@@ -224,6 +258,18 @@ class PaymentWorker:
             raise TopicsMissing(topics.RECHARGE_COMMANDS)
         consumer.subscribe([topics.RECHARGE_COMMANDS], listener=_Reassigned(self._known))
         return consumer
+
+
+def _as_received(command: Command, charge: Charge) -> Command:
+    """Returns the command with the charge that was taken: that of the first command under its id."""
+    asked = command.charge
+    if (asked.tenant_id, asked.amount_micros, asked.currency) != (
+        charge.tenant_id,
+        charge.amount_micros,
+        charge.currency,
+    ):
+        log.error("asked again for another amount: the first command counts", recharge_id=charge.recharge_id)
+    return structs.replace(command, charge=charge)
 
 
 def _read_again(consumer: Any, offsets: Mapping[int, int]) -> None:

@@ -1,13 +1,11 @@
-"""A batch of recharge commands keeps each tenant's order, gives an id one result, stops before what has no answer."""
+"""A batch of recharge commands gives an id one result and stops before what has no answer."""
 
-import threading
-import time
 from datetime import UTC, datetime
 
 import pytest
 
-from processor.payments.batch import Cashier, Command, UndecodableCommand, decode, judge
-from processor.payments.provider import Charge, Decision, ProviderTimeout
+from processor.payments.batch import Command, UndecodableCommand, decode, judge
+from processor.payments.provider import Charge, Decision
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 YES = Decision(status="succeeded", decided_at=NOW)
@@ -25,57 +23,6 @@ def charge(recharge_id: str) -> Charge:
 
 def commands(partition: int, *recharge_ids: str) -> list[Command]:
     return [Command(partition, 10 + index, charge(recharge_id)) for index, recharge_id in enumerate(recharge_ids)]
-
-
-class Provider:
-    name = "fake"
-
-    def __init__(self, delay_s: float = 0.0, unanswered: frozenset[str] = frozenset(), broken: str = "") -> None:
-        self.asked: list[str] = []
-        self._delay_s, self._unanswered, self._broken = delay_s, unanswered, broken
-
-    def charge(self, charge: Charge) -> Decision:
-        self.asked.append(charge.recharge_id)
-        time.sleep(self._delay_s)
-        if charge.recharge_id == self._broken:
-            raise RuntimeError("broken")
-        if charge.recharge_id in self._unanswered:
-            raise ProviderTimeout
-        return YES
-
-
-def cashier(provider: Provider, patience_s: float = 0.3) -> Cashier:
-    return Cashier(provider, threading.Event(), concurrency=8, patience_s=patience_s)
-
-
-def test_tenants_are_charged_side_by_side_and_each_in_order() -> None:
-    provider = Provider(delay_s=0.05)
-    charges = [charge(f"t{tenant}:{sequence}") for sequence in range(3) for tenant in range(8)]
-    started = time.monotonic()
-    decisions = cashier(provider).charge(charges)
-    assert time.monotonic() - started < 24 * 0.05 / 2
-    assert len(decisions) == 24
-    for tenant in range(8):
-        assert [key for key in provider.asked if key.startswith(f"t{tenant}:")] == [f"t{tenant}:{n}" for n in range(3)]
-
-
-def test_a_command_that_appears_twice_is_asked_once() -> None:
-    provider = Provider()
-    cashier(provider).charge([charge("t:1"), charge("t:1")])
-    assert provider.asked == ["t:1"]
-
-
-def test_without_an_answer_the_same_key_is_asked_again_and_later_commands_of_the_tenant_wait() -> None:
-    provider = Provider(unanswered=frozenset({"a:1"}))
-    decisions = cashier(provider).charge([charge("a:1"), charge("a:2"), charge("b:1")])
-    assert decisions.keys() == {"b:1"}
-    assert provider.asked.count("a:1") > 1
-    assert "a:2" not in provider.asked
-
-
-def test_an_error_of_the_provider_that_is_no_timeout_is_raised() -> None:
-    with pytest.raises(RuntimeError, match="broken"):
-        cashier(Provider(broken="t:1")).charge([charge("t:1")])
 
 
 def test_each_recharge_id_has_one_result_and_known_ones_have_none() -> None:

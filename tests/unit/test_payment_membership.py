@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from processor.payments.inbox import Inbox
 from processor.payments.simulated import SimulatedProvider
 
 # What kafka-python does while it is imported.
@@ -45,7 +46,9 @@ class Place(int):
 def work(consumer: Consumer) -> None:
     from processor.payments.worker import PaymentWorker
 
-    worker = PaymentWorker({}, SimulatedProvider(), group="g", instance="i", registry=CollectorRegistry())
+    worker = PaymentWorker(
+        {}, SimulatedProvider(), Inbox("sqlite://"), group="g", instance="i", registry=CollectorRegistry()
+    )
     worker._work(consumer, producer=None, cashier=None)  # type: ignore[arg-type]
 
 

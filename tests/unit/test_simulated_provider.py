@@ -54,16 +54,26 @@ def test_a_key_with_another_amount_fails_and_the_first_charge_stands(provider: S
 
 def test_declines_have_the_code_and_the_rate_that_were_asked_for_and_depend_on_the_seed() -> None:
     def declined(seed: int) -> set[str]:
-        behaviour = Behaviour(latency_s=0, decline_rate=0.3, decline_code="expired_card", seed=seed)
+        behaviour = Behaviour(latency_s=0, decline_rate=0.3, decline_codes=("expired_card",), seed=seed)
         provider = SimulatedProvider(behaviour=behaviour)
         answers = {f"t:{number}": provider.charge(charge(f"t:{number}")) for number in range(1000)}
         found = {key: answer for key, answer in answers.items() if answer.status == "declined"}
         assert {answer.reason_code for answer in found.values()} == {"expired_card"}
-        assert all(answer.retryable and answer.reference is None for answer in found.values())
+        assert not any(answer.retryable or answer.reference for answer in found.values())
         return set(found)
 
     assert 250 < len(declined(1)) < 350
     assert declined(1) == declined(1) != declined(2)
+
+
+def test_of_several_codes_one_is_drawn_and_those_that_may_pass_are_retryable() -> None:
+    codes = ("insufficient_funds", "stolen_card")
+    provider = SimulatedProvider(behaviour=Behaviour(latency_s=0, decline_rate=1, decline_codes=codes))
+    answers = [provider.charge(charge(f"t:{number}")) for number in range(100)]
+    assert {(answer.reason_code, answer.retryable) for answer in answers} == {
+        ("insufficient_funds", True),
+        ("stolen_card", False),
+    }
 
 
 def test_a_lost_answer_is_a_timeout_once_and_the_charge_stands() -> None:
