@@ -15,6 +15,8 @@ import uvloop
 from processor.contracts import topics
 from processor.contracts.decks import load_decks
 from processor.domain.tariff import Tariff
+from processor.observability.canonical import CanonicalLine
+from processor.observability.census import Census
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
@@ -95,6 +97,9 @@ class Worker:
         )
         self.cycle.group_metadata = self.lane.group_metadata
         self.health = Health(lambda: self.lane.assigned, lambda: self.cycle.committing_since)
+        owned = self.cycle.processors.values
+        self.census = Census(self.metrics.registry, owned, self.lane.lag, settings.policy)
+        self.canonical_line = CanonicalLine(self.metrics.registry)
         self.app = faust_app(settings, self.lane, self.cycle)
 
     async def run(self) -> None:
@@ -115,17 +120,22 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told_to_stop)
         ticking = loop.create_task(self.health.tick(), name="health")
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.rates.reload)
+        loop.add_signal_handler(signal.SIGHUP, self.rates.reload)
         await self.cycle.start()
         await self.app.start()
-        watching = asyncio.create_task(self.rates.watch(self.cycle.use), name="rates")
-        watching.add_done_callback(_die_of)
+        beside = [
+            loop.create_task(task)
+            for task in (self.rates.watch(self.cycle.use), self.census.run(), self.canonical_line.run())
+        ]
+        for task in beside:
+            task.add_done_callback(_die_of)
         log.info("worker started", instance=self.data_dir.instance, app=self.settings.app_id)
         await self.app.wait_for_stopped(stop)
         if self.app.crashed:
             die(self.app.crash_reason or RuntimeError("the Faust app crashed"))
         log.info("worker stopping")
-        watching.cancel()
+        for task in beside:
+            task.cancel()
         await self.lane.stop()
         await self.cycle.stop()
         await self.app.stop()

@@ -1,6 +1,6 @@
 """The worker's Prometheus metrics: base units, closed label sets that start at 0, never a tenant, user or number."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
@@ -13,6 +13,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.core import HistogramMetricFamily
@@ -38,6 +39,7 @@ RECHARGE_OUTCOMES: Final = ("requested", "succeeded", "declined", "failed")
 STEPS: Final = ("decode_apply", "commit")
 AGE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
 STEP_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+ROUNDTRIP_BUCKETS_S: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 BATCH_BUCKETS: Final = (1, 10, 100, 500, 1000, 2500, 5000, 10_000, 50_000)
 
 
@@ -59,6 +61,12 @@ class BulkHistogram(Collector):
             for index, (low, high) in enumerate(pairwise([0, *ends, len(values)])):
                 self._counts[index] += high - low
             self._sum += sum(values)
+
+    def observe(self, value: float, times: int) -> None:
+        """Adds one observation, several times."""
+        with self._lock:
+            self._counts[bisect_left(self._bounds, value)] += times
+            self._sum += value * times
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Returns the present state to a scrape."""
@@ -106,6 +114,12 @@ class Metrics:
         self.age_s = BulkHistogram(
             "credits_event_age_seconds", "From the end of a leg to the commit of its debit.", AGE_BUCKETS_S, registry
         )
+        self.delay_s = BulkHistogram(
+            "credits_commit_delay_seconds",
+            "From a record's arrival in Kafka to its commit; the oldest of a run counts for all of it.",
+            AGE_BUCKETS_S,
+            registry,
+        )
         self.last_event = gauge(
             "last_event_timestamp_seconds", "When a record of this topic was last committed.", topic=topics.INPUTS
         )
@@ -118,6 +132,19 @@ class Metrics:
         )
         self.debited = counter("debited_micros", "Micros debited, by who pays.", decision=DECISIONS)
         self.recharges = counter("recharge", "Recharges by outcome.", outcome=RECHARGE_OUTCOMES)
+        self.request_delay_s = BulkHistogram(
+            "credits_recharge_request_delay_seconds",
+            "From the fall of a balance to its trigger to the commit of the recharge command.",
+            STEP_BUCKETS_S,
+            registry,
+        )
+        self.roundtrip_s = BulkHistogram(
+            "credits_recharge_roundtrip_seconds",
+            "From the commit of a recharge command to that of its result, if one worker saw both.",
+            ROUNDTRIP_BUCKETS_S,
+            registry,
+        )
+        self._requested_at: dict[str, float] = {}
         self.in_flight = gauge("recharge_in_flight", "Recharges waiting for their result.")
         self.in_flight.set_function(lambda: sum(owned.in_flight for owned in self._owned))
         self.notifications = counter(
@@ -140,6 +167,9 @@ class Metrics:
         self.reloads = counter(
             "rate_reloads", "Times the deck files were read again; a refused one changed nothing.", result=RESULTS
         )
+        clock = gauge("time_seconds", "This machine's clock at the scrape, to be compared with Prometheus's.")
+        clock.set_function(time)
+        ProcessCollector(registry=registry)
         build = Gauge("credits_build_info", "Version of this worker.", ["version"], registry=registry)
         build.labels(processor.__version__).set(1)
 
@@ -167,11 +197,21 @@ class Metrics:
         self.batch_events.observe(work.events)
         committed_at = datetime.now(UTC)
         self.age_s.observe_all([(committed_at - at).total_seconds() for at in work.happened_at])
+        for arrived_ms, records in work.arrivals:
+            self.delay_s.observe(max(now - arrived_ms / 1000, 0.0), records)
+        for request in work.requests:
+            if request.attempt == 1:
+                self.request_delay_s.observe(max(now - request.requested_at.timestamp(), 0.0), 1)
+                self._requested_at[request.recharge_id] = now
+        for recharge_id in work.settled:
+            if (requested_at := self._requested_at.pop(recharge_id, None)) is not None:
+                self.roundtrip_s.observe(now - requested_at, 1)
         self.heartbeat.labels("commit").set(now)
 
     def assigned(self, processors: Iterable[PartitionProcessor]) -> None:
         """Remembers which partitions this worker owns."""
         self._owned = list(processors)
+        self._requested_at.clear()  # who owns the tenants now will see the results
         self.partitions.set(len(self._owned))
         self.rebalances.inc()
 

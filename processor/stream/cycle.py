@@ -213,6 +213,7 @@ class Cycle:
         touched = set()
         for topic, number, run in _runs(records):
             self.processors[number].process(topic, run, work)
+            work.arrivals.append((run[0].timestamp()[1], len(run)))
             touched.add(number)
         for number in touched:
             self.processors[number].finish(work)

@@ -15,6 +15,7 @@ from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
 from processor.stream.balance_table import BalanceTable, partition_of
 from processor.stream.event_ids import NO_ID, EventIds, pack
+from processor.stream.tracing import link
 from processor.stream.work import Work
 
 KINDS: Final = {
@@ -92,14 +93,15 @@ class PartitionProcessor:
             else:
                 self._count_other(message, outcome, work)
             if outcome.requests or outcome.notices:
-                self._announce(outcome, key, work)
+                self._announce(outcome, record, work)
         work.events += len(records)
         work.consumed[topic] += len(records)
         work.offsets[topic, number] = records[-1].offset() + 1
 
-    def _announce(self, outcome: Outcome, key: bytes, work: Work) -> None:
+    def _announce(self, outcome: Outcome, record: Record, work: Work) -> None:
+        key = record.key()
         for request in outcome.requests:
-            work.produce(topics.RECHARGE_COMMANDS, self.number, key, outputs.request_record(request))
+            work.produce(topics.RECHARGE_COMMANDS, self.number, key, outputs.request_record(request), link(record))
             work.requests.append(request)
             self.in_flight += 1
         for notice in outcome.notices:
@@ -113,6 +115,7 @@ class PartitionProcessor:
             if news:
                 self.in_flight -= 1
                 work.decided[message.data.status] += 1
+                work.settled.append(message.data.recharge_id)
         else:
             refused = any(notice.kind == "command.rejected" for notice in outcome.notices)
             work.outcomes["command", "refused" if refused else "applied"] += 1

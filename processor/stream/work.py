@@ -37,6 +37,10 @@ class Work:
         """(kind, decision) -> number of legs, micros debited."""
         self.decided: Counter[str] = Counter()
         self.requests: list[RechargeRequest] = []
+        self.settled: list[str] = []
+        """Ids of the recharges that were decided."""
+        self.arrivals: list[tuple[int, int]] = []
+        """Arrival of a run's first record in milliseconds since 1970, and the length of the run."""
         self.happened_at: list[datetime] = []
         self.consumed: Counter[str] = Counter()
         self.apply_s = 0.0
@@ -53,9 +57,11 @@ class Work:
         tally[1] -= charge.amount_micros
         self.happened_at.append(ended_at)
 
-    def produce(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
+    def produce(
+        self, topic: str, partition: int, key: bytes, value: bytes, headers: KafkaHeaders | None = None
+    ) -> None:
         """Adds one record of ours to the transaction."""
-        self.outputs.append((topic, partition, key, value, None))
+        self.outputs.append((topic, partition, key, value, headers))
 
     def park(self, record: Record, stage: str, kind: str, rejected: InputRejected) -> None:
         """Adds the record, as it came, to the dead letters."""

@@ -17,7 +17,7 @@ from processor.domain.deck_lint import Kind
 from processor.domain.errors import REASONS
 from processor.domain.ledger import EntryKind, NoticeKind
 from processor.domain.tariff import Row, billed_seconds
-from processor.observability.metrics import Metrics
+from processor.observability.registry import worker_registry
 from processor.payments.counters import Payments
 from processor.settings import Settings
 from processor.stream.dead_letters import PREFIX
@@ -43,7 +43,7 @@ def test_every_setting_is_documented() -> None:
 def test_every_metric_is_documented() -> None:
     payments = CollectorRegistry()
     Payments(payments)
-    families = [*Metrics().registry.collect(), *payments.collect()]
+    families = [*worker_registry().collect(), *payments.collect()]
     names = [family.name + ("_total" if family.type == "counter" else "") for family in families]
     assert first_cells(REFERENCE / "metrics.md") == names
     assert [family.name for family in families if not family.documentation] == []
