@@ -26,6 +26,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Check": {
         "verify": ("processor.cli.verify:verify", "Recompute every balance from the ledger and compare."),
+        "check-producer": (
+            "processor.cli.check_producer:check_producer",
+            "Judge a producer by the records that it wrote.",
+        ),
     },
 }
 """Every subcommand by the job it does: where it lives and its line in the help."""
