@@ -87,6 +87,16 @@ class Settings(BaseSettings):
     stripe_api_key: SecretStr = Field(SecretStr(""), description="Stripe's secret or restricted key, for its provider")
     stripe_api_base: str = Field("https://api.stripe.com", description="where Stripe answers; another one is for tests")
 
+    graph_tenant_id: str = Field("", description="`credits pull graph`: directory (tenant) id of the application")
+    graph_client_id: str = Field("", description="`credits pull graph`: the application's (client) id")
+    graph_client_secret_file: Path | None = Field(
+        None, description="`credits pull graph`: file with the application's secret, read at every start"
+    )
+    graph_url: str = Field("https://graph.microsoft.com/v1.0", description="Microsoft Graph; other in national clouds")
+    graph_login_url: str = Field(
+        "https://login.microsoftonline.com", description="where Microsoft's tokens come from; other in national clouds"
+    )
+
     batch_max_events: int = Field(
         8000, ge=1, le=100_000, description="events per transaction at most: bounds memory and the work a crash repeats"
     )

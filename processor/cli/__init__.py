@@ -13,6 +13,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "payment-worker": ("processor.cli.payments:payment_worker", "Charges what auto-pay asks for, once each."),
         "simulate": ("processor.cli.simulate:simulate", "A telephony platform that emits realistic usage."),
     },
+    "Connect": {
+        "convert": ("processor.cli.convert:convert", "Call records of a vendor to usage events."),
+        "pull": ("processor.cli.pull:pull_group", "Call records from a vendor's API, again and again."),
+    },
     "Look": {
         "balance": ("processor.cli.accounts:balance", "A tenant's balance, lots and auto-pay."),
         "ledger": ("processor.cli.accounts:ledger", "A tenant's debits and credits."),
@@ -22,7 +26,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "fund": ("processor.cli.accounts:fund", "Add funds to a tenant's account."),
         "autopay": ("processor.cli.accounts:autopay", "Set when and how much is paid automatically."),
         "topics": ("processor.cli.topics:topics_group", "Create and check the Kafka topics."),
-        "rates": ("processor.cli.rates:rates_group", "Import and check rate decks, explain a price."),
+        "rates": ("processor.cli.rates:rates_group", "Import, check and compare rate decks, explain a price."),
     },
     "Check": {
         "verify": ("processor.cli.verify:verify", "Recompute every balance from the ledger and compare."),

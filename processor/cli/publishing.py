@@ -1,0 +1,71 @@
+"""Puts usage events into their topics the way the contract demands: key, partitioner, acknowledged by all replicas."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from processor.adapters import Usage
+from processor.cli.common import broker_errors
+from processor.cli.reading import partitions_of
+from processor.contracts import topics
+
+POLL_S: Final = 0.1
+GIVE_UP_MS: Final = 60_000
+HEADERS: Final = [("content-type", b"application/cloudevents+json")]
+
+
+class Publisher:
+    """An idempotent producer for one tenant's usage; `conf` is `client_conf(settings)`.
+
+    Raises `TopicMissing` and `BrokerUnreachable` at once, and again from `send` and `flush` when a record could not
+    be delivered within a minute. A record that was sent twice is debited once, so the remedy is to repeat the command.
+    """
+
+    def __init__(self, conf: Mapping[str, Any], tenant_id: str) -> None:
+        for topic in (topics.USAGE_CALL, topics.USAGE_CONFERENCE):
+            partitions_of(conf, topic)  # complains when it does not exist
+        self.acknowledged = 0
+        self._brokers = conf["bootstrap.servers"]
+        self._key = tenant_id.encode()
+        self._fault: KafkaError | None = None
+        self._producer = Producer(
+            {
+                **conf,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "linger.ms": 20,
+                "message.timeout.ms": GIVE_UP_MS,
+            }
+        )
+
+    def send(self, usage: Usage) -> None:
+        """Hands one event over; waits while the producer's buffer is full."""
+        while True:
+            try:
+                self._producer.produce(
+                    usage.topic, usage.value, self._key, on_delivery=self._delivered, headers=HEADERS
+                )
+                break
+            except BufferError:
+                self._producer.poll(POLL_S)
+        self._producer.poll(0)
+        self._complain()
+
+    def flush(self) -> None:
+        """Returns when the brokers have everything."""
+        while self._producer.flush(POLL_S) and self._fault is None:
+            pass
+        self._complain()
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        if error is None:
+            self.acknowledged += 1
+        else:
+            self._fault = error
+
+    def _complain(self) -> None:
+        if self._fault is not None:
+            with broker_errors(self._brokers):
+                raise KafkaException(self._fault)
