@@ -70,12 +70,21 @@ class Settings(BaseSettings):
     deduplication_days: int = Field(35, ge=1, le=400, description="how long an event id is remembered")
     max_future_s: int = Field(900, ge=0, description="how far ahead of our clock an event may be")
     minimum_funding_micros: int = Field(50_000_000, ge=1, description="the smallest payment: 50 of the major unit")
+    low_balance_micros: int = Field(
+        10_000_000, ge=0, description="notice when a balance falls to this, where auto-pay was never set; 0: none"
+    )
+    expiry_notice_days: int = Field(30, ge=1, le=365, description="how long before a purchase expires a notice says so")
     recharge_deadline_s: int = Field(300, ge=1, description="a result is expected within this time")
+    recharge_deadline_max_s: int = Field(
+        3600, ge=1, description="the time doubles each time a payment is asked for again, up to this"
+    )
     recharge_backoff_s: int = Field(3600, ge=1, description="pause after the first declined payment, doubling")
     recharge_backoff_max_s: int = Field(86_400, ge=1, description="the longest pause between payments")
     suspend_after_failures: int = Field(3, ge=1, description="consecutive failures that suspend auto-pay")
     recharge_max_per_day: int = Field(10, ge=1, description="payments per tenant and day unless the account says")
     recharge_max_units: int = Field(1, ge=1, description="payment amounts per payment unless the account says")
+    burst_recharges: int = Field(3, ge=2, le=100, description="this many payments within the window raise an alarm")
+    burst_window_s: int = Field(600, ge=1, description="the window of that alarm")
 
     payment_inbox_url: SecretStr = Field(
         SecretStr(""),
@@ -116,6 +125,8 @@ class Settings(BaseSettings):
     def _limits_agree(self) -> "Settings":
         if self.recharge_backoff_max_s < self.recharge_backoff_s:
             raise ValueError("recharge_backoff_max_s is smaller than recharge_backoff_s")
+        if self.recharge_deadline_max_s < self.recharge_deadline_s:
+            raise ValueError("recharge_deadline_max_s is smaller than recharge_deadline_s")
         return self
 
     @classmethod
@@ -141,12 +152,17 @@ class Settings(BaseSettings):
             deduplication=timedelta(days=self.deduplication_days),
             max_future=timedelta(seconds=self.max_future_s),
             minimum_funding_micros=self.minimum_funding_micros,
+            low_balance_micros=self.low_balance_micros,
+            expiry_notice=timedelta(days=self.expiry_notice_days),
             recharge_deadline=timedelta(seconds=self.recharge_deadline_s),
+            recharge_deadline_max=timedelta(seconds=self.recharge_deadline_max_s),
             recharge_backoff=timedelta(seconds=self.recharge_backoff_s),
             recharge_backoff_max=timedelta(seconds=self.recharge_backoff_max_s),
             suspend_after_failures=self.suspend_after_failures,
             recharge_max_per_day=self.recharge_max_per_day,
             recharge_max_units=self.recharge_max_units,
+            burst_recharges=self.burst_recharges,
+            burst_window=timedelta(seconds=self.burst_window_s),
         )
 
     def librdkafka(self) -> dict[str, object]:

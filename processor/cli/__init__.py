@@ -24,7 +24,9 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     },
     "Change": {
         "fund": ("processor.cli.accounts:fund", "Add funds to a tenant's account."),
+        "adjust": ("processor.cli.adjustments:adjust", "Add an amount to a tenant's balance, or take it."),
         "autopay": ("processor.cli.accounts:autopay", "Set when and how much is paid automatically."),
+        "reset": ("processor.cli.adjustments:reset", "End the pause or suspension of a tenant's auto-pay."),
         "topics": ("processor.cli.topics:topics_group", "Create and check the Kafka topics."),
         "rates": ("processor.cli.rates:rates_group", "Import, check and compare rate decks, explain a price."),
     },

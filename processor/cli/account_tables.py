@@ -93,12 +93,14 @@ def recharge_in_words(recharge: Recharge, currency: str, now: datetime | None = 
     """Says where the recharge state machine stands."""
     if recharge.in_flight is not None and recharge.requested_at is not None:
         amount, since = show(recharge.amount_micros, currency), show_time(recharge.requested_at)
-        return f"{amount} requested {since} as {recharge.in_flight}, no result yet"
+        asked = "no result yet" if recharge.attempt == 1 else f"asked for {recharge.attempt} times, no result yet"
+        return f"{amount} requested {since} as {recharge.in_flight}, {asked}"
     failures = f"{recharge.failures} failed payment{'s' if recharge.failures > 1 else ''}"
     if recharge.suspended:
-        return f"suspended after {failures}: fund the account or set auto-pay again"
+        return f"suspended after {failures}: reset it, set auto-pay again or fund the account"
     if recharge.not_before is not None and recharge.not_before > (now or datetime.now(UTC)):
         return f"waiting until {show_time(recharge.not_before)} after {failures}"
     if recharge.blocked_by is not None:
-        return f"held back by the {recharge.blocked_by.replace('_', ' ')}"
+        until = f" until {show_time(recharge.blocked_until)}" if recharge.blocked_until is not None else ""
+        return f"held back by {recharge.blocked_by.replace('_', ' ')}{until}"
     return f"ready, {recharge.sequence:,} requested so far"

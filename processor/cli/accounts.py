@@ -15,6 +15,7 @@ from processor.cli.common import (
     json_option,
     make_settings,
     tenant_argument,
+    timeout_option,
 )
 from processor.cli.money import AMOUNT, PAYMENT
 from processor.contracts import topics
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 
-_timeout = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="Seconds to wait for the worker's answer.",
-)
 _currency = click.option(
     "--currency", metavar="CODE", help="Currency of the account.  [env: CREDITS_DEFAULT_CURRENCY; default: USD]"
 )
@@ -45,7 +39,7 @@ _currency = click.option(
 @click.argument("amount", type=PAYMENT)
 @_currency
 @click.option("--reference", help="Your payment reference, kept in the account command.  [default: the command's id]")
-@_timeout
+@timeout_option
 @brokers_option
 @json_option
 def fund(
@@ -109,7 +103,7 @@ def fund(
 )
 @click.option("--off", is_flag=True, help="Switch auto-pay off; the numbers stay as they are unless given.")
 @_currency
-@_timeout
+@timeout_option
 @brokers_option
 @json_option
 def autopay(

@@ -71,6 +71,17 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+def timeout_option(command: Command) -> Command:
+    """Adds `--timeout`; the command receives seconds."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=30.0,
+        show_default=True,
+        help="Seconds to wait for the worker's answer.",
+    )(command)
+
+
 def tenant_argument(command: Command) -> Command:
     """Adds the tenant as the first argument."""
     return click.argument("tenant", metavar="TENANT", callback=_tenant)(command)

@@ -13,8 +13,8 @@ class Amount(click.ParamType):
 
     name = "amount"
 
-    def __init__(self, *, positive: bool = False) -> None:
-        self._positive = positive
+    def __init__(self, *, positive: bool = False, signed: bool = False) -> None:
+        self._positive, self._signed = positive, signed
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
         """Reads the amount; exit code 2 with the reason when it is none."""
@@ -24,15 +24,16 @@ class Amount(click.ParamType):
             micros = parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if micros < 0 or (self._positive and micros == 0):
+        if (micros < 0 and not self._signed) or (self._positive and micros == 0):
             self.fail(f"{value} is not {'more than zero' if self._positive else 'zero or more'}", param, ctx)
-        if micros > MAX_PAYMENT_MICROS:
+        if abs(micros) > MAX_PAYMENT_MICROS:
             self.fail(f"{value} is more than {show(MAX_PAYMENT_MICROS)}", param, ctx)
         return micros
 
 
 AMOUNT: Final = Amount()
 PAYMENT: Final = Amount(positive=True)
+ADJUSTMENT: Final = Amount(signed=True)
 
 
 def show_time(at: datetime) -> str:

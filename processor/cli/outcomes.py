@@ -12,8 +12,10 @@ from processor.contracts import topics
 from processor.contracts.outputs import decode_account, decode_entry, decode_notification
 from processor.domain.account import Account
 from processor.domain.ledger import Entry
-from processor.domain.messages import AutopaySet, Funded
+from processor.domain.messages import Adjusted, AutopaySet, Funded, RechargeReset
 from processor.settings import Settings
+
+Command = Funded | AutopaySet | Adjusted | RechargeReset
 
 SOURCE: Final = "/credits-command-line"
 FLUSH_S: Final = 10.0
@@ -22,10 +24,16 @@ REFUSALS: Final = {
     "currency_changed": "the account is kept in another currency: say which with --currency",
     "in_future": "the purchase date lies in the future",
     "negative": "an amount is negative",
+    "zero": "the amount is zero",
+    "unknown_tenant": "nothing was ever funded, set or used under this tenant id",
     "below_minimum": "the payment is below the smallest one the operator allows (50.00 unless set otherwise)",
     "above_maximum": "an amount, or the payment times --max-units, is above 1,000,000.00, or the balance would be",
 }
 """The reasons of a `command.rejected` notification, in words."""
+
+
+ENTRY_KINDS: Final[dict[type[Command], str]] = {Funded: "fund", Adjusted: "adjustment"}
+"""The commands that lead to a ledger entry; the others change the account, which then names the command."""
 
 
 def new_command_id() -> str:
@@ -49,8 +57,8 @@ def account_of(settings: Settings, tenant: str) -> Account | None:
     return None if newest is None else decode_account(newest)
 
 
-def send(settings: Settings, command: Funded | AutopaySet, timeout_s: float) -> Entry | Account:
-    """Writes the command and returns what it led to: the ledger entry of a funding, the account with new auto-pay.
+def send(settings: Settings, command: Command, timeout_s: float) -> Entry | Account:
+    """Writes the command and returns what it led to: its ledger entry, or the account that names it.
 
     Raises `CommandFailed` when the meter refuses the command, or does not answer in time: then the command stays in
     the topic and will be applied.
@@ -75,7 +83,7 @@ def send(settings: Settings, command: Funded | AutopaySet, timeout_s: float) -> 
     )
 
 
-def _produce(settings: Settings, command: Funded | AutopaySet, tenant: str) -> None:
+def _produce(settings: Settings, command: Command, tenant: str) -> None:
     from confluent_kafka import KafkaError, Message, Producer
 
     failures: list[KafkaError] = []
@@ -106,19 +114,21 @@ def _produce(settings: Settings, command: Funded | AutopaySet, tenant: str) -> N
         raise CommandFailed(f"the command could not be stored, nothing was changed: {reason}")
 
 
-def _outcome(topic: str, value: bytes, command: Funded | AutopaySet) -> Entry | Account | None:
+def _outcome(topic: str, value: bytes, command: Command) -> Entry | Account | None:
     """Tells whether a record is the command's outcome; the id alone also appears where it caused something else."""
     if topic == topics.NOTIFICATIONS:
         notice = decode_notification(value).data
         if notice.kind == "command.rejected" and notice.command_id == command.id:
             reason = notice.reason or ""
             raise CommandFailed(f"refused: {REFUSALS.get(reason, reason)}")
-    elif topic == topics.LEDGER and isinstance(command, Funded):
+    elif topic == topics.LEDGER and type(command) in ENTRY_KINDS:
         entry = decode_entry(value).data
-        if entry.kind == "fund" and (entry.event_id, entry.event_source) == (command.id, command.source):
+        named = (entry.kind, entry.event_id, entry.event_source)
+        if named == (ENTRY_KINDS[type(command)], command.id, command.source):
             return entry
-    elif topic == topics.ACCOUNT_STATE and isinstance(command, AutopaySet):
+    elif topic == topics.ACCOUNT_STATE and type(command) not in ENTRY_KINDS:
         account = decode_account(value)
-        if account.autopay is not None and account.autopay.set_by == command.id:
+        set_by = account.autopay.set_by if account.autopay is not None else None
+        if command.id == (set_by if isinstance(command, AutopaySet) else account.recharge.reset_by):
             return account
     return None

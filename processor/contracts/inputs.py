@@ -9,7 +9,16 @@ from xxhash import xxh3_128_digest
 
 from processor.contracts import topics
 from processor.domain.errors import InputRejected
-from processor.domain.messages import AutopaySet, CallUsage, ConferenceUsage, Funded, Message, RechargeDecided
+from processor.domain.messages import (
+    Adjusted,
+    AutopaySet,
+    CallUsage,
+    ConferenceUsage,
+    Funded,
+    Message,
+    RechargeDecided,
+    RechargeReset,
+)
 
 Headers = Iterable[tuple[str, bytes | None]] | None
 HeadersOf = Callable[[], Headers]
@@ -17,12 +26,14 @@ HeadersOf = Callable[[], Headers]
 MAX_RECORD_BYTES: Final = 65_536
 """A hundred times an ordinary event; anything larger is a fault at the sender."""
 
+COMMANDS: Final = (Funded, AutopaySet, Adjusted, RechargeReset)
+
 ACCEPTED: Final[dict[str, tuple[type[Message], ...]]] = {
     topics.USAGE_CALL: (CallUsage,),
     topics.USAGE_CONFERENCE: (ConferenceUsage,),
-    topics.ACCOUNT_COMMANDS: (Funded, AutopaySet),
+    topics.ACCOUNT_COMMANDS: COMMANDS,
     topics.RECHARGE_RESULTS: (RechargeDecided,),
-    topics.USAGE_REROUTED: (CallUsage, ConferenceUsage, Funded, AutopaySet, RechargeDecided),
+    topics.USAGE_REROUTED: (CallUsage, ConferenceUsage, *COMMANDS, RechargeDecided),
 }
 """Which messages a topic may carry: rights are per topic, so a platform that writes usage cannot fund an account."""
 

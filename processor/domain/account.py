@@ -1,7 +1,7 @@
 """A tenant's account: lots of purchased credits, the overdraft, and the money operations on them."""
 
 from bisect import insort
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -50,11 +50,15 @@ class Decided(Struct, frozen=True):
 
 
 class Recharge(Struct, kw_only=True):
-    """The recharge state machine. `in_flight` is the id of the only recharge that may be waiting for its result."""
+    """The recharge state machine. `in_flight` is the id of the only recharge that may be waiting for its result.
+
+    `attempt` counts how often it has been asked for; after the first deadline nobody knows what became of it.
+    `recent` are the times of the latest recharges, oldest first, as many as the burst alarm looks at.
+    """
 
     sequence: int = 0
     in_flight: str | None = None
-    attempt: int = 0
+    attempt: int = 1
     amount_micros: Amount = 0
     payment_method_ref: str = ""
     requested_at: datetime | None = None
@@ -92,6 +96,11 @@ class Account(Struct, kw_only=True):
     recharge: Recharge = field(default_factory=Recharge)
 
     @property
+    def is_new(self) -> bool:
+        """True while nothing was ever applied to it: the tenant id may be a slip of the pen."""
+        return not self.revision and self.autopay is None
+
+    @property
     def untouched(self) -> bool:
         """True while no money ever moved or is about to, so that the currency may still be chosen."""
         return not self.credited_micros and not self.debited_micros and self.recharge.in_flight is None
@@ -102,7 +111,7 @@ def new_lot_id(account: Account, purchased_at: datetime) -> str:
 
     A lot that is used up leaves the account; its id is what a refund opens it again from (`purchase_of`).
     """
-    return f"lot-{account.revision + 1}@{purchased_at.astimezone(UTC).isoformat()}"
+    return f"lot-{account.revision + 1}@{purchased_at.isoformat()}"
 
 
 def purchase_of(lot_id: str) -> datetime:

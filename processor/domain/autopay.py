@@ -1,4 +1,4 @@
-"""The auto-pay settings of an account and the results of its recharges."""
+"""The auto-pay settings of an account, the results of its recharges, and the operator's reset."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from processor.domain.account import Account, Autopay, credit, new_lot_id
 from processor.domain.errors import InputRejected
 from processor.domain.funding import amount_refused
 from processor.domain.ledger import NoticeKind
-from processor.domain.messages import AutopaySet, AutopaySetData, RechargeDecided
+from processor.domain.messages import AutopaySet, AutopaySetData, RechargeDecided, RechargeReset
 from processor.domain.money import MAX_PAYMENT_MICROS
 from processor.domain.policy import Policy
 from processor.domain.posting import Outcome, conclude, expire, notice, record, refuse
@@ -30,7 +30,7 @@ def set_autopay(account: Account, message: AutopaySet, policy: Policy, now: date
     account.currency = data.currency
     account.autopay = _autopay(data, message.id)
     recharge.clear(account)
-    expire(account, message, outcome, now)
+    expire(account, outcome, now)
     conclude(account, message, before, outcome, policy, now)
     return outcome
 
@@ -56,12 +56,12 @@ def decide(account: Account, message: RechargeDecided, policy: Policy, now: date
     if not recharge.accept_result(account, data):
         return outcome
     before = account.balance_micros
-    expire(account, message, outcome, now)
+    expire(account, outcome, now)
     recharge.settle(account, data, now, policy)
     if data.status == "succeeded":
         changes = credit(account, new_lot_id(account, data.decided_at), data.amount_micros, data.decided_at)
         record(account, message, "recharge", data.amount_micros, changes, outcome, data.decided_at, now)
-        expire(account, message, outcome, now)
+        expire(account, outcome, now)
         kind: NoticeKind = "recharge.succeeded"
     else:
         kind = "recharge.failed"
@@ -76,5 +76,17 @@ def decide(account: Account, message: RechargeDecided, policy: Policy, now: date
     outcome.notices.append(told)
     if account.recharge.suspended:
         outcome.notices.append(notice(account, "autopay.suspended", data.recharge_id, reason="suspended"))
+    conclude(account, message, before, outcome, policy, now)
+    return outcome
+
+
+def reset(account: Account, message: RechargeReset, policy: Policy, now: datetime) -> Outcome:
+    """Ends a pause or a suspension; a payment that is due is asked for at once. What is in flight stays in flight."""
+    if account.is_new:
+        return refuse(account, message, "unknown_tenant")
+    outcome, before = Outcome([], [], []), account.balance_micros
+    recharge.clear(account)
+    account.recharge.reset_by = message.id
+    expire(account, outcome, now)
     conclude(account, message, before, outcome, policy, now)
     return outcome

@@ -47,7 +47,7 @@ def use(account: Account, message: CallUsage | ConferenceUsage, tariff: Tariff, 
     before = account.balance_micros
     outcome = Outcome([], [], [])
     if account.lots:
-        expire(account, message, outcome, now)
+        expire(account, outcome, now)
     changes = debit(account, amount) if amount else []
     entry = record(account, message, "charge", -amount, changes, outcome, leg.started_at, now)
     entry.usage = usage

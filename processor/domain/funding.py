@@ -1,10 +1,10 @@
-"""Money that somebody pays in by hand."""
+"""Money that somebody pays in, or the operator adds or takes, by hand."""
 
 from datetime import datetime
 
 from processor.domain import recharge
-from processor.domain.account import Account, credit, new_lot_id
-from processor.domain.messages import Funded
+from processor.domain.account import Account, credit, debit, new_lot_id
+from processor.domain.messages import Adjusted, Funded
 from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS, Micros
 from processor.domain.policy import Policy
 from processor.domain.posting import Outcome, conclude, expire, record, refuse
@@ -23,11 +23,30 @@ def fund(account: Account, message: Funded, policy: Policy, now: datetime) -> Ou
     if account.balance_micros + data.amount_micros > MAX_MICROS:
         return refuse(account, message, "above_maximum")
     account.currency = data.currency
-    expire(account, message, outcome, now)
+    expire(account, outcome, now)
     changes = credit(account, new_lot_id(account, data.purchased_at), data.amount_micros, data.purchased_at)
     recharge.clear(account)
     record(account, message, "fund", data.amount_micros, changes, outcome, data.purchased_at, now)
-    expire(account, message, outcome, now)
+    expire(account, outcome, now)
+    conclude(account, message, before, outcome, policy, now)
+    return outcome
+
+
+def adjust(account: Account, message: Adjusted, policy: Policy, now: datetime) -> Outcome:
+    """Adds a lot that expires twelve months from now, or takes from the lots in burn order and then on credit."""
+    amount, outcome = message.data.amount_micros, Outcome([], [], [])
+    before = account.balance_micros
+    if account.is_new:
+        return refuse(account, message, "unknown_tenant")
+    if not amount:
+        return refuse(account, message, "zero")
+    if abs(amount) > MAX_PAYMENT_MICROS or abs(before + amount) > MAX_MICROS:
+        return refuse(account, message, "above_maximum")
+    expire(account, outcome, now)
+    changes = credit(account, new_lot_id(account, now), amount, now) if amount > 0 else debit(account, -amount)
+    entry = record(account, message, "adjustment", amount, changes, outcome, now, now)
+    if amount < 0 and account.overdraft_micros:
+        entry.flags = ["overdrawn"]
     conclude(account, message, before, outcome, policy, now)
     return outcome
 

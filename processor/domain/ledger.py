@@ -15,9 +15,12 @@ EntryKind = Literal["charge", "fund", "recharge", "refund", "expiry", "adjustmen
 NoticeKind = Literal[
     "recharge.succeeded",
     "recharge.failed",
+    "recharge.unknown",
     "autopay.suspended",
     "autopay.blocked",
     "balance.zero",
+    "balance.low",
+    "lot.expiring",
     "lot.expired",
     "command.rejected",
 ]

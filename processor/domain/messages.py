@@ -113,6 +113,22 @@ class AutopaySetData(Struct, kw_only=True):
     max_units: Count | None = None
 
 
+class AdjustedData(Struct, kw_only=True):
+    """A correction of the balance by the operator, in the account's currency."""
+
+    tenant_id: TenantId
+    amount_micros: Amount
+    reason: Text
+    operator: Text
+
+
+class RechargeResetData(Struct, kw_only=True):
+    """The operator ends the pause or the suspension of auto-pay."""
+
+    tenant_id: TenantId
+    operator: Text
+
+
 class RechargeDecidedData(Struct, kw_only=True):
     """What the payment provider said to one recharge command."""
 
@@ -162,6 +178,18 @@ class AutopaySet(Envelope, tag="credits.autopay.set.v1"):
     data: AutopaySetData
 
 
+class Adjusted(Envelope, tag="credits.adjusted.v1"):
+    """Record of `account.commands.v1`."""
+
+    data: AdjustedData
+
+
+class RechargeReset(Envelope, tag="credits.recharge.reset.v1"):
+    """Record of `account.commands.v1`."""
+
+    data: RechargeResetData
+
+
 class RechargeDecided(Envelope, tag="payments.recharge.decided.v1"):
     """Record of `recharge.results.v1`."""
 
@@ -169,4 +197,8 @@ class RechargeDecided(Envelope, tag="payments.recharge.decided.v1"):
 
 
 Usage = CallUsage | ConferenceUsage
-Message = CallUsage | ConferenceUsage | Funded | AutopaySet | RechargeDecided
+Message = CallUsage | ConferenceUsage | Funded | AutopaySet | Adjusted | RechargeReset | RechargeDecided
+
+
+class Tick(Struct, frozen=True):
+    """Time has passed: whatever of the account is due by now, is done. The clock's message; no topic carries it."""

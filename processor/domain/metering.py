@@ -3,22 +3,26 @@
 from datetime import datetime
 
 from processor.domain.account import Account
-from processor.domain.autopay import decide, set_autopay
+from processor.domain.autopay import decide, reset, set_autopay
 from processor.domain.charging import use
-from processor.domain.funding import fund
+from processor.domain.funding import adjust, fund
 from processor.domain.messages import (
+    Adjusted,
     AutopaySet,
     CallUsage,
     ConferenceUsage,
     Funded,
     Message,
     RechargeDecided,
+    RechargeReset,
+    Tick,
 )
 from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
+from processor.domain.timers import due
 
 
-def apply(account: Account, message: Message, tariff: Tariff, now: datetime) -> Outcome:
+def apply(account: Account, message: Message | Tick, tariff: Tariff, now: datetime) -> Outcome:
     """Changes `account` as `message` demands and returns what the world must be told.
 
     Amounts are micros of the account's currency; `now` is the aware UTC time at which the batch is applied. Raises
@@ -34,3 +38,9 @@ def apply(account: Account, message: Message, tariff: Tariff, now: datetime) -> 
             return set_autopay(account, message, tariff.policy, now)
         case RechargeDecided():
             return decide(account, message, tariff.policy, now)
+        case Adjusted():
+            return adjust(account, message, tariff.policy, now)
+        case RechargeReset():
+            return reset(account, message, tariff.policy, now)
+        case Tick():
+            return due(account, tariff.policy, now)

@@ -1,7 +1,7 @@
 """Writes down what one message did to an account: ledger entries, notices and the recharge it made due."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -20,6 +20,10 @@ class Outcome(Struct):
     notices: list[Notice]
 
 
+CLOCK: Final = "/communication-credits/clock"
+"""Who says that time has passed."""
+
+
 class Cause(Protocol):
     """What made the account change: repeated on its ledger entries as `event_id` and `event_source`."""
 
@@ -30,6 +34,18 @@ class Cause(Protocol):
     @property
     def source(self) -> str:
         """Who says so."""
+
+
+class Timer(Struct, frozen=True):
+    """A cause that is the time itself; the id follows from the account, so every worker would give the same one."""
+
+    id: str
+    source: str = CLOCK
+
+
+def timer(kind: str, what: str) -> Timer:
+    """Names what is due."""
+    return Timer(f"timer:{kind}:{what}")
 
 
 def record(
@@ -63,33 +79,47 @@ def record(
     return entry
 
 
-def expire(account: Account, cause: Cause, outcome: Outcome, now: datetime) -> None:
+def expire(account: Account, outcome: Outcome, now: datetime) -> None:
     """Forfeits lots past their date before anything else can use them."""
     while (lot := expire_next(account, now)) is not None:
         left = lot.remaining_micros
         changes = [LotChange(lot.lot_id, -left)]
-        record(account, cause, "expiry", -left, changes, outcome, lot.expires_at, now)
+        record(account, timer("expiry", lot.lot_id), "expiry", -left, changes, outcome, lot.expires_at, now)
         outcome.notices.append(notice(account, "lot.expired", lot.lot_id, amount_micros=left, lot_id=lot.lot_id))
 
 
 def conclude(account: Account, cause: Cause, before: Micros, outcome: Outcome, policy: Policy, now: datetime) -> None:
-    """Draws the consequences of a changed balance: the zero notice and the recharge decision."""
-    if before > 0 >= account.balance_micros:
+    """Draws the consequences of a changed balance or changed settings: the recharge decision and what is told of it."""
+    balance, autopay, state = account.balance_micros, account.autopay, account.recharge
+    if before > 0 >= balance:
         outcome.notices.append(notice(account, "balance.zero", f"r{account.revision}"))
-    autopay = account.autopay
-    if autopay is None or (account.balance_micros > autopay.trigger_micros and account.recharge.blocked_by is None):
+    low = policy.low_balance_micros if autopay is None else autopay.trigger_micros
+    if balance > low and state.blocked_by is None:
         return
     guard = recharge.refusal(account, now, policy)
+    if guard is not None and guard in recharge.LIMITS:
+        _hold_back(account, guard, outcome, now)
+        return
+    state.blocked_by = state.blocked_until = None
     if guard is None:
-        account.recharge.blocked_by = None
         outcome.requests.append(recharge.request(account, cause.id, now, policy))
-    elif guard in ("daily_count_cap", "monthly_amount_cap"):
-        if account.recharge.blocked_by != guard:
-            account.recharge.blocked_by = guard
-            window = f"{guard}:{recharge.counting_day(account, now)}"
-            outcome.notices.append(notice(account, "autopay.blocked", window, reason=guard))
-    elif guard == "above_trigger":
-        account.recharge.blocked_by = None
+        if recharge.is_burst(account, now, policy):
+            burst = f"burst:{state.in_flight}"
+            outcome.notices.append(notice(account, "autopay.blocked", burst, reason="burst"))
+    elif guard != "in_flight" and before > low >= balance > 0:
+        outcome.notices.append(notice(account, "balance.low", f"r{account.revision}", reason=guard))
+
+
+def _hold_back(account: Account, limit: str, outcome: Outcome, now: datetime) -> None:
+    """Notes which limit holds the payment back and until when; says so once per window."""
+    state = account.recharge
+    if state.blocked_by == limit and state.blocked_until is not None and now < state.blocked_until:
+        return
+    state.blocked_by = limit
+    window, state.blocked_until = recharge.window(account, limit, now)
+    if state.blocks_told.get(limit) != window:
+        state.blocks_told[limit] = window
+        outcome.notices.append(notice(account, "autopay.blocked", f"{limit}:{window}", reason=limit))
 
 
 def notice(account: Account, kind: NoticeKind, cause: str, **details: str | int | None) -> Notice:

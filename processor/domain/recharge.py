@@ -1,10 +1,11 @@
 """Auto-pay: when to ask for a payment, how large, and what its result means.
 
 ready -> requested -> succeeded -> ready, or declined/failed -> backing off -> ready, or suspended after repeated
-failures until the settings change or somebody pays by hand.
+failures until the settings change, somebody pays by hand or the operator resets it. A deadline that passes makes the
+payment unknown: it is asked for again under its id, never another one.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 
 from processor.domain.account import Account, Autopay, Decided
@@ -19,9 +20,13 @@ Refusal = Literal[
     "in_flight",
     "backing_off",
     "suspended",
+    "below_minimum",
     "daily_count_cap",
     "monthly_amount_cap",
 ]
+
+LIMITS: Final = ("below_minimum", "daily_count_cap", "monthly_amount_cap")
+"""The refusals that hold for a window of time and are told once in each."""
 
 DECIDED_KEPT: Final = 16
 """How many past results an account remembers; older repetitions are caught by their event id."""
@@ -40,6 +45,8 @@ def refusal(account: Account, now: datetime, policy: Policy) -> Refusal | None:
         return "suspended"
     if recharge.not_before is not None and now < recharge.not_before:
         return "backing_off"
+    if autopay.payment_amount_micros < policy.minimum_funding_micros:
+        return "below_minimum"
     today = counting_day(account, now)
     if recharge.counted_on == today and recharge.count_today >= (autopay.max_per_day or policy.recharge_max_per_day):
         return "daily_count_cap"
@@ -67,24 +74,51 @@ def request(account: Account, caused_by: str, now: datetime, policy: Policy) -> 
     _count(account, amount, now)
     recharge.sequence += 1
     recharge.in_flight = f"{account.tenant_id}:{recharge.sequence}"
+    recharge.attempt = 0
     recharge.amount_micros = amount
+    recharge.payment_method_ref = autopay.payment_method_ref
     recharge.requested_at = now
-    recharge.deadline_at = now + policy.recharge_deadline
     recharge.not_before = None
+    return ask(account, caused_by, now, policy)
+
+
+def ask(account: Account, caused_by: str, now: datetime, policy: Policy) -> RechargeRequest:
+    """Returns the next command for the recharge in flight: the same terms, one attempt more, a later deadline.
+
+    The time to answer doubles with each attempt, so a provider that is down is not asked ever faster.
+    """
+    autopay, recharge = account.autopay, account.recharge
+    if autopay is None or recharge.in_flight is None:
+        raise InvariantViolated("there is no recharge to ask for")
+    recharge.attempt += 1
+    patience = policy.recharge_deadline * 2 ** min(recharge.attempt - 1, 16)
+    recharge.deadline_at = now + min(patience, policy.recharge_deadline_max)
     return RechargeRequest(
         recharge_id=recharge.in_flight,
         tenant_id=account.tenant_id,
         sequence=recharge.sequence,
-        attempt=1,
-        amount_micros=amount,
+        attempt=recharge.attempt,
+        amount_micros=recharge.amount_micros,
         currency=account.currency,
         requested_at=now,
         deadline_at=recharge.deadline_at,
         balance_micros=account.balance_micros,
         trigger_micros=autopay.trigger_micros,
-        payment_method_ref=autopay.payment_method_ref,
+        payment_method_ref=recharge.payment_method_ref or autopay.payment_method_ref,
         caused_by=caused_by,
     )
+
+
+def is_burst(account: Account, now: datetime, policy: Policy) -> bool:
+    """Notes that a recharge was asked for and tells whether a burst begins with it: so many within so short a time."""
+    recharge, count = account.recharge, policy.burst_recharges
+    asked = [*recharge.recent, now][-count - 1 :]
+    recharge.recent = asked[-count:]
+
+    def dense(times: list[datetime]) -> bool:
+        return len(times) == count and times[-1] - times[0] <= policy.burst_window
+
+    return dense(asked[-count:]) and not dense(asked[:-1])
 
 
 def accept_result(account: Account, result: RechargeDecidedData) -> bool:
@@ -118,17 +152,31 @@ def settle(account: Account, result: RechargeDecidedData, now: datetime, policy:
     recharge.failures += 1
     if recharge.failures >= policy.suspend_after_failures:
         recharge.suspended = True
-    delay = policy.recharge_backoff * 2 ** min(recharge.failures - 1, 16)
-    recharge.not_before = now + min(delay, policy.recharge_backoff_max)
+    else:
+        delay = policy.recharge_backoff * 2 ** min(recharge.failures - 1, 16)
+        recharge.not_before = now + min(delay, policy.recharge_backoff_max)
 
 
 def clear(account: Account) -> None:
-    """Forgets failures: after a success, changed settings or funding by hand. A recharge in flight stays in flight."""
+    """Forgets failures: after a success, a reset, changed settings or funding. What is in flight stays in flight."""
     recharge = account.recharge
     recharge.failures = 0
     recharge.not_before = None
     recharge.suspended = False
-    recharge.blocked_by = None
+
+
+def window(account: Account, limit: str, now: datetime) -> tuple[str, datetime | None]:
+    """Names the window in which a limit holds, and tells when it opens again: None means with other settings only."""
+    day = date.fromisoformat(counting_day(account, now))
+    if limit == "daily_count_cap":
+        return day.isoformat(), _midnight(day + timedelta(days=1))
+    if limit == "monthly_amount_cap":
+        return f"{day:%Y-%m}", _midnight((day.replace(day=28) + timedelta(days=4)).replace(day=1))
+    return account.autopay.set_by if account.autopay else "", None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _count(account: Account, amount: int, now: datetime) -> None:

@@ -23,6 +23,7 @@ import processor
 from processor.contracts import topics
 from processor.domain.errors import REASONS
 from processor.domain.ledger import NoticeKind
+from processor.domain.recharge import LIMITS
 from processor.domain.tariff import Tariff
 from processor.stream.partition import KINDS as KIND_OF_TOPIC
 from processor.stream.partition import PartitionProcessor
@@ -35,7 +36,8 @@ OUTCOMES: Final = ("charged", "free", "refused", "applied", "duplicate", "correc
 VERDICTS: Final = {"credits": "charged", "free": "free", "refused": "refused", "pool": "charged", "split": "charged"}
 """Who pays for a leg -> what became of the event."""
 DECISIONS: Final = tuple(VERDICTS)
-RECHARGE_OUTCOMES: Final = ("requested", "succeeded", "declined", "failed")
+RECHARGE_OUTCOMES: Final = ("requested", "succeeded", "declined", "failed", "unknown")
+BLOCKED: Final = (*LIMITS, "burst")
 STEPS: Final = ("decode_apply", "commit")
 AGE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
 STEP_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -131,7 +133,16 @@ class Metrics:
             "invariant_violations", "Books that did not agree; the worker stops.", invariant=("account",)
         )
         self.debited = counter("debited_micros", "Micros debited, by who pays.", decision=DECISIONS)
-        self.recharges = counter("recharge", "Recharges by outcome.", outcome=RECHARGE_OUTCOMES)
+        self.recharges = counter(
+            "recharge",
+            "Recharges by outcome; unknown counts the deadlines that passed, after which it is asked for again.",
+            outcome=RECHARGE_OUTCOMES,
+        )
+        self.blocked = counter(
+            "autopay_blocked",
+            "Notices that a limit holds payments back; burst is an alarm, it holds nothing back.",
+            reason=BLOCKED,
+        )
         self.request_delay_s = BulkHistogram(
             "credits_recharge_request_delay_seconds",
             "From the fall of a balance to its trigger to the commit of the recharge command.",
@@ -190,8 +201,10 @@ class Metrics:
             self.notifications.labels(kind).inc(count)
         for status, count in work.decided.items():
             self.recharges.labels(status).inc(count)
-        if work.requests:
-            self.recharges.labels("requested").inc(len(work.requests))
+        for request in work.requests:
+            self.recharges.labels("requested" if request.attempt == 1 else "unknown").inc()
+        for reason, count in work.blocked.items():
+            self.blocked.labels(reason).inc(count)
         self.step_s.labels("decode_apply").observe(work.apply_s)
         self.step_s.labels("commit").observe(commit_s)
         self.batch_events.observe(work.events)

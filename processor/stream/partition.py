@@ -103,10 +103,12 @@ class PartitionProcessor:
         for request in outcome.requests:
             work.produce(topics.RECHARGE_COMMANDS, self.number, key, outputs.request_record(request), link(record))
             work.requests.append(request)
-            self.in_flight += 1
+            self.in_flight += request.attempt == 1
         for notice in outcome.notices:
             work.produce(topics.NOTIFICATIONS, self.number, key, outputs.notice_record(notice, work.now))
             work.notices[notice.kind] += 1
+            if notice.kind == "autopay.blocked" and notice.reason is not None:
+                work.blocked[notice.reason] += 1
 
     def _count_other(self, message: Message, outcome: Outcome, work: Work) -> None:
         if isinstance(message, RechargeDecided):

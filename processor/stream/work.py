@@ -33,6 +33,7 @@ class Work:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.parked: Counter[str] = Counter()
         self.notices: Counter[str] = Counter()
+        self.blocked: Counter[str] = Counter()
         self.usage: dict[tuple[str, str], list[int]] = {}
         """(kind, decision) -> number of legs, micros debited."""
         self.decided: Counter[str] = Counter()

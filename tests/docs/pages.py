@@ -69,7 +69,7 @@ def parse(line: str) -> list[str]:
         found = command.get_command(context, name)
         if found is None:
             raise click.UsageError(f"no such command: {' '.join([*path, name])}")
-        command, context = found, click.Context(found, info_name=name, parent=context)
+        command, context = found, click.Context(found, info_name=name, parent=context, **found.context_settings)
         path.append(name)
     arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
     rest = command.make_parser(context).parse_args(words)[1] if words else []

@@ -6,6 +6,8 @@ from typing import Any
 
 from processor.domain.account import Account, check
 from processor.domain.messages import (
+    Adjusted,
+    AdjustedData,
     AutopaySet,
     AutopaySetData,
     CallData,
@@ -17,11 +19,15 @@ from processor.domain.messages import (
     Message,
     RechargeDecided,
     RechargeDecidedData,
+    RechargeReset,
+    RechargeResetData,
+    Tick,
 )
 from processor.domain.metering import apply
 from processor.domain.policy import Policy
 from processor.domain.posting import Outcome
 from processor.domain.tariff import Deck, Row, Tariff
+from processor.domain.timers import next_due
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 TENANT = "contoso"
@@ -114,6 +120,18 @@ def autopay(payment: float = 50, trigger: float = 20, **fields: Any) -> AutopayS
     return AutopaySet(specversion="1.0", id=_id(), source="console", data=AutopaySetData(**(defaults | fields)))
 
 
+def adjusted(units: float, **fields: Any) -> Adjusted:
+    """The operator adds this much, or takes it."""
+    defaults = {"tenant_id": TENANT, "amount_micros": round(units * UNIT), "reason": "goodwill", "operator": "alice"}
+    return Adjusted(specversion="1.0", id=_id(), source="console", data=AdjustedData(**(defaults | fields)))
+
+
+def reset(tenant_id: str = TENANT) -> RechargeReset:
+    """The operator ends a pause or suspension."""
+    data = RechargeResetData(tenant_id=tenant_id, operator="alice")
+    return RechargeReset(specversion="1.0", id=_id(), source="console", data=data)
+
+
 def decided(recharge_id: str, status: str = "succeeded", units: float = 50, **fields: Any) -> RechargeDecided:
     """What the payment provider said."""
     defaults = {
@@ -137,7 +155,7 @@ class Meter:
         self.tariff = tariff(*rows, **policy)
         self.now = now
 
-    def apply(self, message: Message) -> Outcome:
+    def apply(self, message: Message | Tick) -> Outcome:
         outcome = apply(self.account, message, self.tariff, self.now)
         check(self.account)
         return outcome
@@ -148,6 +166,19 @@ class Meter:
         outcome = apply(self.account, call(60, self.now - timedelta(seconds=60)), made, self.now)
         check(self.account)
         return outcome
+
+    def wait(self, until: datetime | None = None) -> list[Outcome]:
+        """Lets time pass until then, or to the next timer, and fires every timer on the way at its own time."""
+        fired: list[Outcome] = []
+        due = next_due(self.account, self.tariff.policy)
+        until = due if until is None else until
+        while due is not None and until is not None and due <= until:
+            self.now = max(self.now, due)
+            fired.append(self.apply(Tick()))
+            due = next_due(self.account, self.tariff.policy)
+            assert due is None or due > self.now, "a timer that has fired is still due"
+        self.now = until or self.now
+        return fired
 
     @property
     def balance(self) -> int:

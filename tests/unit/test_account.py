@@ -6,6 +6,7 @@ import pytest
 
 from processor.domain.account import Account, Lot, check, credit, debit, expire_next, one_year_after
 from processor.domain.errors import InvariantViolated
+from processor.domain.posting import CLOCK
 from tests.unit.builders import NOW, Meter, call, funded
 
 DAY = timedelta(days=1)
@@ -122,7 +123,9 @@ def test_expired_lots_leave_one_by_one_before_anything_else_and_their_entries_ch
         ("lot.expired", "lot-1", 50_000_000),
         ("lot.expired", "lot-2", 60_000_000),
     ]
-    assert {e.event_id for e in outcome.entries} == {outcome.entries[2].event_id}
+    assert [(e.event_id, e.event_source) for e in outcome.entries[:2]] == [
+        (f"timer:expiry:{n.lot_id}", CLOCK) for n in outcome.notices
+    ]
 
 
 def test_money_that_was_paid_in_too_long_ago_expires_with_its_own_payment():
@@ -145,7 +148,7 @@ def test_reaching_zero_is_said_once_per_crossing():
     meter = Meter()
     meter.apply(funded(50))
     said = [[n.kind for n in meter.debit(micros).notices] for micros in (49_999_999, 1, 1, 0)]
-    assert said == [[], ["balance.zero"], [], []]
+    assert said == [["balance.low"], ["balance.zero"], [], []]
 
 
 def test_two_crossings_of_zero_are_two_notices():

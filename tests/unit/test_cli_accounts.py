@@ -17,7 +17,16 @@ from processor.cli.money import AMOUNT, PAYMENT
 from processor.cli.outcomes import REFUSALS
 from processor.domain.account import Account, Autopay, Lot, Recharge
 from processor.domain.ledger import Entry, LotChange, UsageDetail
-from processor.domain.messages import AutopaySet, AutopaySetData, Funded, FundedData
+from processor.domain.messages import (
+    Adjusted,
+    AdjustedData,
+    AutopaySet,
+    AutopaySetData,
+    Funded,
+    FundedData,
+    RechargeReset,
+    RechargeResetData,
+)
 from processor.domain.metering import apply
 from processor.domain.tariff import Tariff
 
@@ -107,9 +116,17 @@ def test_auto_pay_in_words() -> None:
         ),
         (
             Recharge(failures=3, suspended=True),
-            "suspended after 3 failed payments: fund the account or set auto-pay again",
+            "suspended after 3 failed payments: reset it, set auto-pay again or fund the account",
         ),
-        (Recharge(blocked_by="daily_count_cap"), "held back by the daily count cap"),
+        (
+            Recharge(in_flight="t:1", attempt=3, amount_micros=50_000_000, requested_at=NOW),
+            "50.00 USD requested 2026-03-01 12:00:00 UTC as t:1, asked for 3 times, no result yet",
+        ),
+        (
+            Recharge(blocked_by="daily_count_cap", blocked_until=NOW),
+            "held back by daily count cap until 2026-03-01 12:00:00 UTC",
+        ),
+        (Recharge(blocked_by="below_minimum"), "held back by below minimum"),
     ],
 )
 def test_the_state_of_the_recharge_in_words(recharge: Recharge, words: str) -> None:
@@ -167,7 +184,14 @@ def test_every_reason_for_a_refusal_has_words() -> None:
             payment_method_ref="card-1",
         )
         envelope = {"specversion": "1.0", "id": "c", "source": "s"}
-        for command in (Funded(**envelope, data=funded), AutopaySet(**envelope, data=autopay)):  # type: ignore[arg-type]
-            outcome = apply(msgspec.structs.replace(account), command, Tariff([]), NOW)
+        adjusted = AdjustedData(tenant_id="t", amount_micros=0, reason="r", operator="o")
+        used = msgspec.structs.replace(account, revision=1)
+        for before, command in (
+            (account, Funded(**envelope, data=funded)),  # type: ignore[arg-type]
+            (account, AutopaySet(**envelope, data=autopay)),  # type: ignore[arg-type]
+            (account, RechargeReset(**envelope, data=RechargeResetData(tenant_id="t", operator="o"))),  # type: ignore[arg-type]
+            (used, Adjusted(**envelope, data=adjusted)),  # type: ignore[arg-type]
+        ):
+            outcome = apply(msgspec.structs.replace(before), command, Tariff([]), NOW)
             reasons |= {notice.reason for notice in outcome.notices if notice.kind == "command.rejected"}
     assert reasons == REFUSALS.keys()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.builders import NOW, TENANT, UNIT, autopay, decided
+from tests.unit.builders import NOW, TENANT, UNIT, Meter, autopay, decided, funded
 from tests.unit.test_recharge import kinds, ready, succeed
 
 # Caps
@@ -89,12 +89,87 @@ def test_a_clock_that_goes_back_over_midnight_does_not_open_the_day_again():
     assert meter.debit(50 * UNIT).requests == []
 
 
-def test_being_blocked_by_the_month_before_any_payment_is_said_with_the_day_it_happened():
+def test_being_blocked_by_the_month_is_said_with_the_month_even_before_any_payment():
     meter = ready(balance=50 * UNIT, settings=autopay(max_per_month_micros=1))
-    assert [n.cause for n in meter.debit(40 * UNIT).notices] == [f"monthly_amount_cap:{NOW.date()}"]
+    assert [n.cause for n in meter.debit(40 * UNIT).notices] == [f"monthly_amount_cap:{NOW:%Y-%m}"]
 
 
 def test_switching_off_is_obeyed_whatever_the_minimum_has_become():
     meter = ready(balance=50 * UNIT)
     assert meter.apply(autopay(payment=1, enabled=False)).notices == []
     assert meter.debit(40 * UNIT).requests == []
+
+
+def test_each_limit_says_once_per_window_that_it_blocks_whatever_happens_in_between():
+    meter = ready(balance=10 * UNIT, settings=autopay(max_per_day=1))
+    succeed(meter)
+    told = [n.cause for n in meter.debit(50 * UNIT).notices]
+    for command in (funded(60), autopay(max_per_day=1), autopay(max_per_day=9, max_per_month_micros=50 * UNIT)):
+        told += [n.cause for n in meter.apply(command).notices]
+        told += [n.cause for n in meter.debit(max(meter.balance - 10 * UNIT, 0)).notices]
+    told += [n.cause for n in meter.apply(autopay(max_per_day=1)).notices]
+    assert told == ["daily_count_cap:2026-03-15", "monthly_amount_cap:2026-03"]
+
+
+def test_a_payment_amount_below_what_the_minimum_has_become_is_not_asked_for():
+    meter = ready()
+    raised = Meter(minimum_funding_micros=60 * UNIT)
+    raised.account = meter.account
+    settings = autopay(60)
+    blocked = raised.debit(80 * UNIT)
+    assert (blocked.requests, [n.reason for n in blocked.notices]) == ([], ["below_minimum"])
+    assert raised.debit(1).notices == []
+    assert len(raised.apply(settings).requests) == 1
+
+
+# The burst alarm
+
+
+def bursts(meter: Meter, *minutes: float) -> list[str]:
+    """The alarms when a payment succeeds and is used up again after each of these pauses."""
+    alarms = []
+    for pause in minutes:
+        succeed(meter)
+        meter.now += timedelta(minutes=pause)
+        alarms += [n.cause for n in meter.debit(50 * UNIT).notices if n.reason == "burst"]
+    return alarms
+
+
+def test_the_third_payment_within_ten_minutes_raises_an_alarm_and_is_asked_for_all_the_same():
+    meter = ready(balance=10 * UNIT)
+    assert bursts(meter, 5, 5) == [f"burst:{TENANT}:3"]
+    assert meter.in_flight == f"{TENANT}:3"
+
+
+def test_payments_that_are_further_apart_raise_none():
+    assert bursts(ready(balance=10 * UNIT), 5.01, 5.01, 5.01) == []
+
+
+def test_a_burst_that_goes_on_is_one_alarm_and_the_next_burst_is_another():
+    assert bursts(ready(balance=10 * UNIT), 1, 1, 1, 9, 9, 1, 1) == [f"burst:{TENANT}:3", f"burst:{TENANT}:7"]
+
+
+# Low balance
+
+
+def test_a_balance_that_falls_to_the_trigger_is_told_when_no_payment_follows():
+    meter = ready(settings=autopay(enabled=False))
+    assert [(n.kind, n.reason) for n in meter.debit(80 * UNIT).notices] == [("balance.low", "autopay_off")]
+    assert meter.debit(1).notices == []
+    assert kinds(ready().debit(80 * UNIT)) == []
+
+
+def test_without_auto_pay_the_operators_threshold_counts():
+    meter = Meter()
+    meter.apply(funded(50))
+    assert meter.debit(39_999_999).notices == []
+    assert kinds(meter.debit(1)) == ["balance.low"]
+    silent = Meter(low_balance_micros=0)
+    silent.apply(funded(50))
+    assert kinds(silent.debit(50 * UNIT - 1)) == []
+
+
+def test_a_balance_that_falls_to_zero_at_once_is_told_once():
+    meter = Meter()
+    meter.apply(funded(50))
+    assert kinds(meter.debit(50 * UNIT)) == ["balance.zero"]
