@@ -40,6 +40,7 @@ schemas: setup  ## write schemas/ again from the typed messages
 
 reference: setup  ## write the generated pages of docs/reference/ again from the code
 	@$(BIN)/python scripts/reference
+	@$(BIN)/python scripts/asyncapi
 	@$(BIN)/python scripts/embed
 
 clean:  ## remove the environment and every cache of this checkout
