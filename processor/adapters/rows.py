@@ -20,6 +20,9 @@ MAX_ROW: Final = 1 << 20
 EXCERPT: Final = 200
 """Characters shown of what could not be cut into rows."""
 
+CLOSING: Final = '}]"'
+GOING_ON: Final = ".eE"
+
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _NEXT_DOCUMENT: Final = re.compile(r"\n(?=[\[{])")
 _scan: Final = JSONDecoder(strict=False).raw_decode
@@ -61,6 +64,7 @@ def json_rows(stream: BinaryIO, lists: frozenset[str] = frozenset()) -> Iterator
             else:
                 yield text.value()
         except _Malformed as fault:
+            text.go_back()
             hint = "; nothing after it was read" if text.inside else ""
             yield Rejected(text.line, "not_json", f"{fault}{hint}", text.text[text.at : text.at + EXCERPT])
             if text.inside:
@@ -142,20 +146,25 @@ class _Text:
 
     def value(self) -> Row:
         """Takes one JSON value."""
-        while True:
-            try:
-                end = _scan(self.text, self.at)[1]
-            except (ValueError, RecursionError):  # no JSON, or not all of it yet
-                end = -1
-            # A number at the end of what was read may go on.
-            if end >= 0 and (end < len(self.text) or self._ended):
-                row = Row(self.line, self.text[self.at : end])
-                self.advance(end)
-                return row
+        while (end := self._end()) is None:
             if len(self.text) - self.at > MAX_ROW:
                 raise _Malformed(f"this is not JSON, or longer than {MAX_ROW} characters")
-            if not self._more() and end < 0:
+            if not self._more():
                 raise _Malformed("this is not JSON")
+        row = Row(self.line, self.text[self.at : end])
+        self.advance(end)
+        return row
+
+    def _end(self) -> int | None:
+        """Returns where the value ends that begins here; None while what was read does not tell."""
+        try:
+            end = _scan(self.text, self.at)[1]
+        except (ValueError, RecursionError):  # no JSON, or not all of it yet
+            return None
+        if self.text[end - 1] in CLOSING or self._ended:
+            return end
+        # A number may go on.
+        return end if end < len(self.text) and self.text[end] not in GOING_ON else None
 
     def elements(self) -> Iterator[Row]:
         """Takes an array, value by value."""
@@ -199,9 +208,14 @@ class _Text:
             self._kept = None
             yield row
 
+    def go_back(self) -> None:
+        """Returns to where the object began that turned out to be none."""
+        if self._kept is not None:
+            self.line -= self.text.count("\n", self._kept, self.at)
+            self.at, self._kept = self._kept, None
+
     def resume(self) -> None:
         """Goes on where a line begins a document."""
-        self._kept = None
         while (found := _NEXT_DOCUMENT.search(self.text, self.at)) is None:
             self.advance(len(self.text) - 1 if self.text.endswith("\n") and not self._ended else len(self.text))
             if not self._more():
