@@ -114,7 +114,9 @@ class Events:
         """No prefix is longer than 8 digits, so the first 8 decide."""
         price = self._found.get(number[:8])
         if price is None:
-            price = self._found[number[:8]] = longest_prefix(self._prices, number)
+            # UK premium numbers are refused, whatever their price.
+            price = 0 if number.startswith("449") else longest_prefix(self._prices, number)
+            self._found[number[:8]] = price
         return price
 
 

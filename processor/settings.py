@@ -46,7 +46,8 @@ class Settings(BaseSettings):
 
     app_id: str = Field("credits-meter", description="consumer group and prefix of the transactional ids")
     data_dir: Path = Field(
-        Path("credits-data"), description="per worker, locked: holds the worker's stable instance name"
+        Path("credits-data"),
+        description="per worker, locked: holds the worker's stable instance name and the checkpoint of its partitions",
     )
     instance: str | None = Field(None, description="overrides the stable instance name kept in the data directory")
     group_protocol: Literal["classic", "consumer"] = Field(
@@ -65,9 +66,17 @@ class Settings(BaseSettings):
         25, ge=1, le=900, description="a worker that is told to stop ends within this time, with or without its broker"
     )
 
+    console_database: str | None = Field(
+        None, description="the console's database as an SQLAlchemy URL; unset: SQLite files in the data directory"
+    )
+    console_retention_days: int = Field(
+        400, ge=1, le=3650, description="the console keeps single entries for so long, like ledger.v1; daily sums stay"
+    )
+
     default_currency: str = Field("USD", pattern="^[A-Z]{3}$", description="currency of accounts first seen by usage")
     unrateable: Literal["park", "free"] = Field("park", description="what happens to usage that no deck row prices")
     deduplication_days: int = Field(35, ge=1, le=400, description="how long an event id is remembered")
+    correction_days: int = Field(95, ge=1, le=300, description="how old a leg may be when it is corrected or voided")
     max_future_s: int = Field(900, ge=0, description="how far ahead of our clock an event may be")
     minimum_funding_micros: int = Field(50_000_000, ge=1, description="the smallest payment: 50 of the major unit")
     low_balance_micros: int = Field(
@@ -112,6 +121,12 @@ class Settings(BaseSettings):
     linger_ms: int = Field(
         3, ge=0, le=1000, description="how long a quiet cycle waits for company: fewer transactions, a little latency"
     )
+    checkpoint_interval_s: int = Field(
+        10,
+        ge=0,
+        le=3600,
+        description="committed changes are in the local checkpoint after this time: how much a restart reads again",
+    )
     transaction_timeout_s: int = Field(
         10, ge=1, le=900, description="the broker aborts a dead worker's transaction after this time; recovery may wait"
     )
@@ -150,6 +165,7 @@ class Settings(BaseSettings):
             default_currency=self.default_currency,
             unrateable=self.unrateable,
             deduplication=timedelta(days=self.deduplication_days),
+            corrections=timedelta(days=self.correction_days),
             max_future=timedelta(seconds=self.max_future_s),
             minimum_funding_micros=self.minimum_funding_micros,
             low_balance_micros=self.low_balance_micros,

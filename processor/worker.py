@@ -21,17 +21,21 @@ from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.settings import Settings
 from processor.stream.batch_transport import BatchApp, NoTables
+from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.cycle import Cycle
 from processor.stream.instance import DataDir
 from processor.stream.lane import Lane
+from processor.stream.originals import LedgerIndex
 from processor.stream.partition import PartitionProcessor
 from processor.stream.rates import Rates
 from processor.stream.recovery import recover
 from processor.stream.transaction import Transactions
+from processor.stream.user_pools import recover_users
 
 log = structlog.get_logger()
 
 EXIT_UNEXPECTED: Final = 70
+DAY_MS: Final = 86_400_000
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Parameters of glibc's mallopt(3)."""
@@ -77,11 +81,24 @@ class Worker:
             settings.rates_poll_s,
         )
         client = settings.librdkafka()
+        checkpoints = CheckpointWriter(
+            self.data_dir.path / "checkpoint",
+            window_ms=(settings.deduplication_days + 1) * DAY_MS,  # as event.ids.v1 keeps them
+            interval_s=settings.checkpoint_interval_s,
+            on_death=die,
+        )
+        self.metrics.watch_checkpoints(checkpoints)
+        corrections = settings.policy.corrections
+        self.charges = LedgerIndex(self.data_dir.path / "charges", client, corrections, RECOVERY_PATIENCE_S)
         self.cycle = Cycle(
             Transactions(client, f"{settings.app_id}-{self.data_dir.instance}", settings.transaction_timeout_s),
             self.rates.tariff,
-            lambda number, tariff: PartitionProcessor(number, partitions, tariff),
-            lambda fresh: recover(client, fresh, RECOVERY_PATIENCE_S),
+            lambda number, tariff: PartitionProcessor(number, partitions, tariff, self.charges.find),
+            lambda fresh: (
+                recover(client, settings.app_id, fresh, checkpoints, RECOVERY_PATIENCE_S)
+                + recover_users(client, fresh, RECOVERY_PATIENCE_S)
+            ),
+            checkpoints,
             self.metrics,
             batch_max_events=settings.batch_max_events,
             linger_s=settings.linger_ms / 1000,
@@ -138,6 +155,7 @@ class Worker:
             task.cancel()
         await self.lane.stop()
         await self.cycle.stop()
+        self.charges.close()
         await self.app.stop()
         ticking.cancel()
         log.info("worker stopped")

@@ -15,6 +15,7 @@ from processor.domain.messages import (
     CallUsage,
     ConferenceUsage,
     Funded,
+    LicencesSet,
     Message,
     RechargeDecided,
     RechargeReset,
@@ -26,7 +27,7 @@ HeadersOf = Callable[[], Headers]
 MAX_RECORD_BYTES: Final = 65_536
 """A hundred times an ordinary event; anything larger is a fault at the sender."""
 
-COMMANDS: Final = (Funded, AutopaySet, Adjusted, RechargeReset)
+COMMANDS: Final = (Funded, AutopaySet, LicencesSet, Adjusted, RechargeReset)
 
 ACCEPTED: Final[dict[str, tuple[type[Message], ...]]] = {
     topics.USAGE_CALL: (CallUsage,),

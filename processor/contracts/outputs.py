@@ -55,6 +55,22 @@ decode_notification = msgspec.json.Decoder(Notification).decode
 decode_account = msgspec.json.Decoder(Account).decode
 
 
+class _RechargeGlimpse(Struct):
+    in_flight: str | None = None
+
+
+class _AccountGlimpse(Struct):
+    recharge: _RechargeGlimpse
+
+
+_glimpse = msgspec.json.Decoder(_AccountGlimpse).decode
+
+
+def waits_for_recharge(account: bytes) -> bool:
+    """Tells of a record of `account.state.v1` whether a recharge is in flight, without decoding all of it."""
+    return _glimpse(account).recharge.in_flight is not None
+
+
 def entry_record(entry: Entry) -> bytes:
     """Encodes a ledger entry; the event's id is the entry's."""
     return encode(LedgerEvent(id=entry.entry_id, subject=entry.tenant_id, time=entry.recorded_at, data=entry))

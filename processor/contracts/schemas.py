@@ -17,6 +17,7 @@ from processor.contracts import inputs, outputs, topics
 from processor.contracts.vocabulary import MEANINGS
 from processor.domain.account import Account
 from processor.domain.ledger import NoticeKind
+from processor.domain.pools import UserPools
 
 Schema = dict[str, Any]
 
@@ -35,6 +36,7 @@ WRITTEN: Final[dict[str, type[msgspec.Struct]]] = {
     topics.LEDGER: outputs.LedgerEvent,
     topics.NOTIFICATIONS: outputs.Notification,
     topics.ACCOUNT_STATE: Account,
+    topics.USER_POOLS: UserPools,
 }
 """The output topics whose records are JSON of ours. Dead letters repeat what came in, event ids are packed hashes."""
 

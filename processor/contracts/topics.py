@@ -13,12 +13,13 @@ LEDGER: Final = "ledger.v1"
 NOTIFICATIONS: Final = "notifications.v1"
 ACCOUNT_STATE: Final = "account.state.v1"
 EVENT_IDS: Final = "event.ids.v1"
+USER_POOLS: Final = "user.pools.v1"
 DEAD_LETTERS: Final = "dead.letters.v1"
 
 INPUTS: Final = (USAGE_CALL, USAGE_CONFERENCE, ACCOUNT_COMMANDS, RECHARGE_RESULTS, USAGE_REROUTED)
 """What a worker consumes; partition `p` of all of them has one owner."""
 
-OUTPUTS: Final = (RECHARGE_COMMANDS, LEDGER, NOTIFICATIONS, ACCOUNT_STATE, EVENT_IDS, DEAD_LETTERS)
+OUTPUTS: Final = (RECHARGE_COMMANDS, LEDGER, NOTIFICATIONS, ACCOUNT_STATE, EVENT_IDS, USER_POOLS, DEAD_LETTERS)
 """What a worker writes, besides rerouted usage, in one transaction per cycle."""
 
 ALL: Final = INPUTS + OUTPUTS

@@ -56,6 +56,15 @@ MEANINGS: Final[dict[str, str]] = {
     "max_per_month_micros": "Automatic payments per calendar month (UTC) at most, in micros; absent: no limit.",
     "max_units": "How many payment amounts one automatic payment may add to lift the balance above the trigger.",
     "operator": "Who did it, on the side of whoever runs the meter.",
+    "licences": "The tenant's licences of the plans that bring minutes.",
+    "count": "How many licences of this plan and country.",
+    "effective_at": "From when on they count; the ones before count until then.",
+    # pools
+    "pools": "Minutes used, by pool and month.",
+    "month": "Calendar month in UTC, `YYYY-MM`; a leg counts in the one it began in.",
+    "used_minutes": "Whole minutes that the pool has paid for.",
+    "told_percent": "The last step, 80 or 100, for which a notice was sent.",
+    "percent": "How much of the pool's minutes are used up: 80 or 100.",
     # recharges
     "recharge_id": "`<tenant>:<sequence>`; also the idempotency key at the payment provider.",
     "sequence": "Counts the recharges of a tenant up by one.",

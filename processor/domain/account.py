@@ -10,6 +10,7 @@ from processor.domain.errors import InvariantViolated
 from processor.domain.ledger import LotChange
 from processor.domain.messages import Amount, Count
 from processor.domain.money import MAX_MICROS, Micros
+from processor.domain.pools import LicenceSet, PoolUse
 
 Total = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
@@ -92,6 +93,8 @@ class Account(Struct, kw_only=True):
     credited_micros: Total = 0
     debited_micros: Total = 0
     lots: list[Lot] = []
+    licences: list[LicenceSet] = []
+    pools: list[PoolUse] = []
     autopay: Autopay | None = None
     recharge: Recharge = field(default_factory=Recharge)
 
@@ -114,9 +117,10 @@ def new_lot_id(account: Account, purchased_at: datetime) -> str:
     return f"lot-{account.revision + 1}@{purchased_at.isoformat()}"
 
 
-def purchase_of(lot_id: str) -> datetime:
-    """Reads the time of the purchase back from the id of a lot."""
-    return datetime.fromisoformat(lot_id.partition("@")[2])
+def purchase_of(lot_id: str) -> datetime | None:
+    """Reads the time of the purchase back from the id of a lot; ids before version 0.2 do not tell it."""
+    purchased_at = lot_id.partition("@")[2]
+    return datetime.fromisoformat(purchased_at) if purchased_at else None
 
 
 def one_year_after(purchased_at: datetime) -> datetime:
@@ -167,6 +171,47 @@ def credit(account: Account, lot_id: str, amount_micros: Micros, purchased_at: d
     )
     insort(account.lots, lot, key=Lot.burn_order)
     return [LotChange(lot_id, left)]
+
+
+def refund(account: Account, amount_micros: Micros, taken: list[LotChange], charged_at: datetime) -> list[LotChange]:
+    """Returns a charge: what is owed is paid first, the rest goes back to the lots it was taken from.
+
+    A lot that is used up is opened again, to expire when it would have. What was overdraft when it was charged and has
+    been paid since becomes a lot of its own, as old as the charge.
+    """
+    account.balance_micros += amount_micros
+    account.credited_micros += amount_micros
+    repaid = min(account.overdraft_micros, amount_micros)
+    account.overdraft_micros -= repaid
+    left = amount_micros - repaid
+    changes = []
+    for change in reversed(taken):
+        back = min(left, -change.amount_micros)
+        if back > 0:
+            _reopen(account, change.lot_id, back, purchase_of(change.lot_id) or charged_at)
+            changes.append(LotChange(change.lot_id, back))
+            left -= back
+    if left:
+        lot_id = new_lot_id(account, charged_at)
+        _reopen(account, lot_id, left, charged_at)
+        changes.append(LotChange(lot_id, left))
+    return changes
+
+
+def _reopen(account: Account, lot_id: str, micros: Micros, purchased_at: datetime) -> None:
+    for lot in account.lots:
+        if lot.lot_id == lot_id:
+            lot.remaining_micros += micros
+            lot.amount_micros = max(lot.amount_micros, lot.remaining_micros)
+            return
+    lot = Lot(
+        lot_id=lot_id,
+        purchased_at=purchased_at,
+        expires_at=one_year_after(purchased_at),
+        amount_micros=micros,
+        remaining_micros=micros,
+    )
+    insort(account.lots, lot, key=Lot.burn_order)
 
 
 def expire_next(account: Account, now: datetime) -> Lot | None:

@@ -19,6 +19,7 @@ NoticeKind = Literal[
     "autopay.suspended",
     "autopay.blocked",
     "balance.zero",
+    "pool.threshold",
     "balance.low",
     "lot.expiring",
     "lot.expired",
@@ -51,6 +52,7 @@ class UsageDetail(Struct, kw_only=True, omit_defaults=True, gc=False):
     rate_micros_per_min: Micros = 0
     connect_fee_micros: Micros = 0
     deck: str | None = None
+    corrects: str | None = None
 
 
 class Entry(Struct, kw_only=True, gc=False):
@@ -105,3 +107,6 @@ class Notice(Struct, kw_only=True, frozen=True, omit_defaults=True):
     recharge_id: str | None = None
     lot_id: str | None = None
     command_id: str | None = None
+    pool: str | None = None
+    month: str | None = None
+    percent: int | None = None

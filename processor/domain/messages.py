@@ -129,6 +129,22 @@ class RechargeResetData(Struct, kw_only=True):
     operator: Text
 
 
+class Licence(Struct, kw_only=True, frozen=True):
+    """How many licences of one plan a tenant has in one country."""
+
+    capability: Text
+    country: Country
+    count: Annotated[int, Meta(ge=0, le=10_000_000)]
+
+
+class LicencesSetData(Struct, kw_only=True):
+    """All licences of a tenant from `effective_at` on; what is not named is gone."""
+
+    tenant_id: TenantId
+    licences: list[Licence]
+    effective_at: Time
+
+
 class RechargeDecidedData(Struct, kw_only=True):
     """What the payment provider said to one recharge command."""
 
@@ -190,6 +206,12 @@ class RechargeReset(Envelope, tag="credits.recharge.reset.v1"):
     data: RechargeResetData
 
 
+class LicencesSet(Envelope, tag="credits.licences.set.v1"):
+    """Record of `account.commands.v1`."""
+
+    data: LicencesSetData
+
+
 class RechargeDecided(Envelope, tag="payments.recharge.decided.v1"):
     """Record of `recharge.results.v1`."""
 
@@ -197,7 +219,7 @@ class RechargeDecided(Envelope, tag="payments.recharge.decided.v1"):
 
 
 Usage = CallUsage | ConferenceUsage
-Message = CallUsage | ConferenceUsage | Funded | AutopaySet | Adjusted | RechargeReset | RechargeDecided
+Message = CallUsage | ConferenceUsage | Funded | AutopaySet | LicencesSet | Adjusted | RechargeReset | RechargeDecided
 
 
 class Tick(Struct, frozen=True):

@@ -14,6 +14,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     default_currency: str = "USD"
     unrateable: Literal["park", "free"] = "park"
     deduplication: timedelta = timedelta(days=35)
+    corrections: timedelta = timedelta(days=95)
     max_future: timedelta = timedelta(seconds=900)
     minimum_funding_micros: Micros = 50_000_000
     low_balance_micros: Micros = 10_000_000

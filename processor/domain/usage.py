@@ -39,28 +39,24 @@ class Leg(Struct, gc=False):
     service_number: bool
     toll_free: bool
     conference: bool
+    user_id: str | None
 
 
 def leg_of(message: CallUsage | ConferenceUsage, policy: Policy, now: datetime) -> Leg:
-    """Reads the leg out of a usage event.
+    """Reads the leg out of a usage event, final or corrected.
 
-    Raises `InputRejected`: `inconsistent_times`, `too_old`, `in_future`; and `unknown_original` for corrections and
-    voids, which need the original's allocation.
+    Raises `InputRejected`: `inconsistent_times`, `too_old`, `in_future`.
     """
     data = message.data
-    if data.record_kind != "final":
-        raise InputRejected(
-            "unknown_original",
-            "the allocation of the original event is not kept yet: replay it after an upgrade",
-        )
     leg = _call_leg(data) if isinstance(data, CallData) else _conference_leg(data)
     lasted = leg.ended_at - leg.started_at
     apart_ms = lasted.days * 86_400_000 + lasted.seconds * 1000 + lasted.microseconds // 1000 - data.connected_ms
     if not -TOLERANCE_MS <= apart_ms <= TOLERANCE_MS:
         raise InputRejected("inconsistent_times", "the duration differs from the end minus the start by more than 1 s")
-    if leg.started_at < now - policy.deduplication:
-        days = policy.deduplication.days
-        raise InputRejected("too_old", f"the leg started before the de-duplication window of {days} days")
+    if leg.started_at < now - policy.deduplication and (
+        data.record_kind == "final" or leg.started_at < now - policy.corrections
+    ):
+        raise InputRejected("too_old", "the leg started too long ago to be charged for the first time, or corrected")
     if leg.ended_at > now + policy.max_future:
         ahead_s = policy.max_future.total_seconds()
         raise InputRejected("in_future", f"the leg ended more than {ahead_s:.0f} s in the future")
@@ -82,6 +78,7 @@ def _call_leg(data: CallData) -> Leg:
         data.number_type != "user",
         data.number_type == "service_toll_free",
         False,
+        data.user_id,
     )
 
 
@@ -101,4 +98,5 @@ def _conference_leg(data: ConferenceData) -> Leg:
         inbound,
         data.leg_kind == "dial_in_toll_free",
         True,
+        None,
     )

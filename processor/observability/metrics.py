@@ -23,8 +23,10 @@ import processor
 from processor.contracts import topics
 from processor.domain.errors import REASONS
 from processor.domain.ledger import NoticeKind
+from processor.domain.pools import CONFERENCING, PLANS
 from processor.domain.recharge import LIMITS
 from processor.domain.tariff import Tariff
+from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.partition import KINDS as KIND_OF_TOPIC
 from processor.stream.partition import PartitionProcessor
 from processor.stream.rates import RESULTS
@@ -36,6 +38,7 @@ OUTCOMES: Final = ("charged", "free", "refused", "applied", "duplicate", "correc
 VERDICTS: Final = {"credits": "charged", "free": "free", "refused": "refused", "pool": "charged", "split": "charged"}
 """Who pays for a leg -> what became of the event."""
 DECISIONS: Final = tuple(VERDICTS)
+POOLS: Final = (*PLANS, CONFERENCING)
 RECHARGE_OUTCOMES: Final = ("requested", "succeeded", "declined", "failed", "unknown")
 BLOCKED: Final = (*LIMITS, "burst")
 STEPS: Final = ("decode_apply", "commit")
@@ -133,6 +136,8 @@ class Metrics:
             "invariant_violations", "Books that did not agree; the worker stops.", invariant=("account",)
         )
         self.debited = counter("debited_micros", "Micros debited, by who pays.", decision=DECISIONS)
+        self.refunded = counter("refunded_micros", "Micros returned by corrections and voids.")
+        self.pool_minutes = counter("pool_minutes", "Minutes paid by the pools of a plan.", pool=POOLS)
         self.recharges = counter(
             "recharge",
             "Recharges by outcome; unknown counts the deadlines that passed, after which it is asked for again.",
@@ -178,11 +183,20 @@ class Metrics:
         self.reloads = counter(
             "rate_reloads", "Times the deck files were read again; a refused one changed nothing.", result=RESULTS
         )
+        self.checkpoint_age_s = gauge(
+            "checkpoint_age_seconds", "How long the oldest committed change has waited for the local checkpoint."
+        )
+        self.checkpoint_bytes = gauge("checkpoint_bytes", "What the local checkpoints take on the disk.")
         clock = gauge("time_seconds", "This machine's clock at the scrape, to be compared with Prometheus's.")
         clock.set_function(time)
         ProcessCollector(registry=registry)
         build = Gauge("credits_build_info", "Version of this worker.", ["version"], registry=registry)
         build.labels(processor.__version__).set(1)
+
+    def watch_checkpoints(self, checkpoints: CheckpointWriter) -> None:
+        """Asks for the age and size of the local checkpoints at every scrape."""
+        self.checkpoint_age_s.set_function(checkpoints.age_s)
+        self.checkpoint_bytes.set_function(checkpoints.size_bytes)
 
     def committed(self, work: Work, commit_s: float) -> None:
         """Counts one committed cycle; called once per cycle, so no event pays for a metric."""
@@ -197,6 +211,11 @@ class Metrics:
         for (kind, decision), (legs, micros) in work.usage.items():
             self.events.labels(kind, VERDICTS[decision]).inc(legs)
             self.debited.labels(decision).inc(micros)
+        for decision, micros in work.charged_again.items():
+            self.debited.labels(decision).inc(micros)
+        self.refunded.inc(work.refunded_micros)
+        for pool, minutes in work.pool_minutes.items():
+            self.pool_minutes.labels(pool).inc(minutes)
         for kind, count in work.notices.items():
             self.notifications.labels(kind).inc(count)
         for status, count in work.decided.items():

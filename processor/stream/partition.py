@@ -15,6 +15,7 @@ from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
 from processor.stream.balance_table import BalanceTable, partition_of
 from processor.stream.event_ids import NO_ID, EventIds, pack
+from processor.stream.memory import FindCharge, PartitionMemory
 from processor.stream.tracing import link
 from processor.stream.work import Work
 
@@ -31,17 +32,18 @@ KINDS: Final = {
 class PartitionProcessor:
     """Owns the state of partition `number` from assignment to revocation. Not thread-safe: the cycle's loop only."""
 
-    def __init__(self, number: int, partitions: int, tariff: Tariff) -> None:
+    def __init__(self, number: int, partitions: int, tariff: Tariff, find_charge: FindCharge = lambda *_: None) -> None:
         self.number = number
         self.partitions = partitions
         self.tariff = tariff
         self.table = BalanceTable()
         self.ids = EventIds()
+        self.memory = PartitionMemory(number, find_charge)
         self.in_flight = 0
 
     def restored(self) -> None:
         """Recounts what the metrics want to know, once recovery has filled the table."""
-        self.in_flight = sum(account.recharge.in_flight is not None for account in self.table.accounts.values())
+        self.in_flight = sum(map(outputs.waits_for_recharge, self.table.stored()))
 
     def process(self, topic: str, records: list[Record], work: Work) -> None:
         """Does all that a run of records demands (step B2): each is applied, known already, parked or forwarded.
@@ -51,6 +53,8 @@ class PartitionProcessor:
         number, kind, tariff, now = self.number, KINDS[topic], self.tariff, work.now
         accounts, fresh = self.table, self.ids.fresh
         changed, remembered, published = self.table.changed, work.event_ids[number], work.outputs
+        memory, charges = self.memory, work.charges[number]
+        memory.begin(charges)
         window_start_ms = int((now - tariff.policy.deduplication).timestamp() * 1000)
         stale = records[0].timestamp()[1] < window_start_ms  # in arrival order: then none of the run is
         decoded = [_decoded(topic, record) for record in records]
@@ -77,7 +81,7 @@ class PartitionProcessor:
                     work.outcomes[kind, "duplicate"] += 1
                     continue
                 stage = "apply"
-                outcome = apply(account, message, tariff, now)
+                outcome = apply(account, message, tariff, now, memory)
             except InputRejected as rejected:
                 work.park(record, stage, kind, rejected)
                 continue
@@ -85,11 +89,17 @@ class PartitionProcessor:
             remembered.append(event_id)
             changed(account)
             for entry in outcome.entries:
-                published.append((topics.LEDGER, number, key, entry_record(entry), None))
+                value = entry_record(entry)
+                published.append((topics.LEDGER, number, key, value, None))
+                usage = entry.usage
+                if usage is not None:
+                    charges[event_id] = value
+                    if usage.corrects is not None:
+                        charges[identity(message.source, usage.corrects)] = value
             if type(message) is CallUsage:
-                work.used("call", outcome.entries[-1], message.data.ended_at)
+                work.used("call", outcome.entries, message.data.ended_at)
             elif type(message) is ConferenceUsage:
-                work.used("conference", outcome.entries[-1], message.data.left_at)
+                work.used("conference", outcome.entries, message.data.left_at)
             else:
                 self._count_other(message, outcome, work)
             if outcome.requests or outcome.notices:
@@ -124,6 +134,8 @@ class PartitionProcessor:
 
     def finish(self, work: Work) -> None:
         """Adds the state behind the cycle's effects: one record per touched account, the new ids packed."""
+        users = self.memory.users.take_changed()
+        work.outputs += [(topics.USER_POOLS, self.number, key, value, None) for key, value in users]
         changed, event_ids = self.table.take_changed(), work.event_ids[self.number]
         if changed:
             work.changelogs[topics.ACCOUNT_STATE, self.number] = [

@@ -28,6 +28,8 @@ class Work:
         self.changelogs: dict[tuple[str, int], list[Change]] = {}
         """(topic, partition) -> what recovery reads back, in this order."""
         self.offsets: dict[tuple[str, int], int] = {}
+        self.charges: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        """By partition: identity of a usage event -> the ledger record that says what it was charged last."""
         self.event_ids: dict[int, list[bytes]] = defaultdict(list)
         # For the metrics of the committed cycle:
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -36,6 +38,11 @@ class Work:
         self.blocked: Counter[str] = Counter()
         self.usage: dict[tuple[str, str], list[int]] = {}
         """(kind, decision) -> number of legs, micros debited."""
+        self.pool_minutes: Counter[str] = Counter()
+        """Plan -> minutes that its pools have paid for."""
+        self.refunded_micros = 0
+        self.charged_again: Counter[str] = Counter()
+        """Decision -> micros debited by corrections."""
         self.decided: Counter[str] = Counter()
         self.requests: list[RechargeRequest] = []
         self.settled: list[str] = []
@@ -46,17 +53,32 @@ class Work:
         self.consumed: Counter[str] = Counter()
         self.apply_s = 0.0
 
-    def used(self, kind: str, charge: Entry, ended_at: datetime) -> None:
-        """Counts one applied usage event by its charge entry."""
-        if charge.usage is None:
-            raise InvariantViolated("a usage event was applied without a charge entry")
-        decision = charge.usage.decision
+    def used(self, kind: str, entries: list[Entry], ended_at: datetime) -> None:
+        """Counts one applied usage event by what it was charged, or refunded."""
+        last = entries[-1]
+        usage = last.usage
+        if usage is None or usage.corrects is not None:
+            self._corrected(kind, entries)
+            return
+        decision = usage.decision
         tally = self.usage.get((kind, decision))
         if tally is None:
             tally = self.usage[kind, decision] = [0, 0]
         tally[0] += 1
-        tally[1] -= charge.amount_micros
+        tally[1] -= last.amount_micros
+        if usage.pool is not None:
+            self.pool_minutes[usage.pool.partition("/")[0]] += usage.pool_minutes
         self.happened_at.append(ended_at)
+
+    def _corrected(self, kind: str, entries: list[Entry]) -> None:
+        if not any(entry.kind == "refund" for entry in entries):
+            raise InvariantViolated("a usage event was applied without a charge entry")
+        self.outcomes[kind, "corrected"] += 1
+        for entry in entries:
+            if entry.kind == "refund":
+                self.refunded_micros += entry.amount_micros
+            elif entry.kind == "charge" and entry.usage is not None:
+                self.charged_again[entry.usage.decision] -= entry.amount_micros
 
     def produce(
         self, topic: str, partition: int, key: bytes, value: bytes, headers: KafkaHeaders | None = None

@@ -22,6 +22,7 @@ DAYS = {
     topics.LEDGER: 400,
     topics.NOTIFICATIONS: 90,
     topics.EVENT_IDS: 36,
+    topics.USER_POOLS: 130,
     topics.DEAD_LETTERS: 90,
 }
 
@@ -61,7 +62,7 @@ def test_retention_and_cleanup_are_those_promised() -> None:
             assert spec.config["cleanup.policy"] == "compact"
             assert "retention.ms" not in spec.config
         else:
-            assert spec.config["cleanup.policy"] == "delete"
+            assert spec.config["cleanup.policy"] == ("compact,delete" if name == topics.USER_POOLS else "delete")
             assert int(spec.config["retention.ms"]) == DAYS[name] * 86_400_000
 
 
@@ -84,7 +85,7 @@ def test_whatever_came_in_fits_into_the_topics_that_carry_it_on() -> None:
 
 
 def test_the_meter_receives_the_inputs_and_its_own_state_and_sends_the_outputs(document: dict[str, Any]) -> None:
-    assert addresses(document, "receive") == {*topics.INPUTS, topics.ACCOUNT_STATE, topics.EVENT_IDS}
+    assert addresses(document, "receive") == {*topics.INPUTS, topics.ACCOUNT_STATE, topics.EVENT_IDS, topics.USER_POOLS}
     assert addresses(document, "send") == {*topics.OUTPUTS, topics.USAGE_REROUTED}
 
 
@@ -104,7 +105,7 @@ def test_every_reference_inside_the_description_leads_somewhere(document: dict[s
 
 def test_every_payload_schema_exists(document: dict[str, Any]) -> None:
     files = [reference for reference in references(document) if not reference.startswith("#/")]
-    assert len(files) == len(set(files)) == 8
+    assert len(files) == len(set(files)) == 9
     if not (schemas_dir() / "usage.call" / "v1.json").exists():
         pytest.skip("the payload schemas have not been generated: make schemas")
     assert [file for file in files if not (schemas_dir() / file).is_file()] == []

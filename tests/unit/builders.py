@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any
 
 from processor.domain.account import Account, check
+from processor.domain.corrections import Allocation, allocations, latest
 from processor.domain.messages import (
     Adjusted,
     AdjustedData,
@@ -16,6 +17,9 @@ from processor.domain.messages import (
     ConferenceUsage,
     Funded,
     FundedData,
+    Licence,
+    LicencesSet,
+    LicencesSetData,
     Message,
     RechargeDecided,
     RechargeDecidedData,
@@ -25,6 +29,7 @@ from processor.domain.messages import (
 )
 from processor.domain.metering import apply
 from processor.domain.policy import Policy
+from processor.domain.pools import PoolUse
 from processor.domain.posting import Outcome
 from processor.domain.tariff import Deck, Row, Tariff
 from processor.domain.timers import next_due
@@ -120,6 +125,13 @@ def autopay(payment: float = 50, trigger: float = 20, **fields: Any) -> AutopayS
     return AutopaySet(specversion="1.0", id=_id(), source="console", data=AutopaySetData(**(defaults | fields)))
 
 
+def licences(*named: str, effective_at: datetime = NOW - timedelta(days=60)) -> LicencesSet:
+    """The tenant's licences, each as `plan:country:count`."""
+    made = [Licence(capability=each[0], country=each[1], count=int(each[2])) for each in (n.split(":") for n in named)]
+    data = LicencesSetData(tenant_id=TENANT, licences=made, effective_at=effective_at)
+    return LicencesSet(specversion="1.0", id=_id(), source="console", data=data)
+
+
 def adjusted(units: float, **fields: Any) -> Adjusted:
     """The operator adds this much, or takes it."""
     defaults = {"tenant_id": TENANT, "amount_micros": round(units * UNIT), "reason": "goodwill", "operator": "alice"}
@@ -147,6 +159,24 @@ def decided(recharge_id: str, status: str = "succeeded", units: float = 50, **fi
     return RechargeDecided(specversion="1.0", id=_id(), source="payments", data=data)
 
 
+class DictMemory:
+    """What a partition remembers beside its accounts, in dictionaries."""
+
+    def __init__(self) -> None:
+        self.versions: dict[tuple[str, str], Allocation] = {}
+        self.users: dict[tuple[str, str], list[PoolUse]] = {}
+
+    def original(self, source: str, event_id: str) -> Allocation | None:
+        return latest(lambda *key: self.versions.get(key), source, event_id)
+
+    def own_pools(self, tenant_id: str, user_id: str) -> list[PoolUse]:
+        return self.users.setdefault((tenant_id, user_id), [])
+
+    def keep(self, outcome: Outcome) -> None:
+        for source, event_id, allocation in allocations(outcome.entries):
+            self.versions[source, event_id] = allocation
+
+
 class Meter:
     """One account under a tariff and a clock; every message it is given leaves its books in order."""
 
@@ -154,9 +184,11 @@ class Meter:
         self.account = Account(tenant_id=TENANT, currency="USD")
         self.tariff = tariff(*rows, **policy)
         self.now = now
+        self.memory = DictMemory()
 
     def apply(self, message: Message | Tick) -> Outcome:
-        outcome = apply(self.account, message, self.tariff, self.now)
+        outcome = apply(self.account, message, self.tariff, self.now, self.memory)
+        self.memory.keep(outcome)
         check(self.account)
         return outcome
 
@@ -164,6 +196,7 @@ class Meter:
         """Uses exactly this much, by a price made for it."""
         made = Tariff([Deck("made", "1", (row("44", micros),))], self.tariff.policy)
         outcome = apply(self.account, call(60, self.now - timedelta(seconds=60)), made, self.now)
+        self.memory.keep(outcome)
         check(self.account)
         return outcome
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from processor.domain.coverage import CALLING_PLANS
+from processor.domain.pools import PLANS
 from processor.domain.errors import InputRejected
 from processor.domain.ledger import Entry
-from tests.unit.builders import Meter, call, conference, funded
+from tests.unit.builders import Meter, call, conference, funded, row
 
 TOLL_FREE = "+18005550100"
 TOLL = "+14255550100"
@@ -37,11 +37,20 @@ def test_c1_a_toll_free_dial_in_is_paid_by_credits_at_the_bridge_numbers_rate():
 
 
 @pytest.mark.parametrize("kind", ["dial_out", "call_me"])
-def test_c2_a_conference_dial_out_is_paid_by_credits(kind):
-    assert verdict(conference(61, leg_kind=kind)) == ("credits", "conference_dial_out", 200_000)
+def test_c2_a_conference_dial_out_outside_zone_a_is_paid_by_credits(kind):
+    meter = Meter(row("263", country="ZW"))
+    message = conference(61, leg_kind=kind, remote_number="+263242123456")
+    judged = judge(message, meter)
+    assert (judged.usage.decision, judged.usage.reason) == ("credits", "conference_dial_out")
+    assert judged.amount_micros == -200_000
 
 
-@pytest.mark.parametrize("plan", sorted(CALLING_PLANS))
+@pytest.mark.parametrize("kind", ["dial_out", "call_me"])
+def test_c3_a_conference_dial_out_without_minutes_left_is_paid_by_credits(kind):
+    assert verdict(conference(61, leg_kind=kind)) == ("credits", "conference_pool_used_up", 200_000)
+
+
+@pytest.mark.parametrize("plan", sorted(PLANS))
 def test_c6_a_calling_plan_without_minutes_left_is_paid_by_credits(plan):
     assert verdict(call(capability=plan)) == ("credits", "pool_used_up", 100_000)
 

@@ -73,7 +73,11 @@ def test_every_event_decodes_is_keyed_by_its_tenant_and_is_applied_by_the_meter(
     assert reasons.keys() == {
         "pay_as_you_go",
         "pool_used_up",
+        "international",
+        "uk_shared_cost",
+        "destination_not_allowed",
         "toll_free_inbound",
+        "conference_pool_used_up",
         "conference_dial_out",
         "inbound_to_user",
         "toll_inbound",
@@ -81,7 +85,7 @@ def test_every_event_decodes_is_keyed_by_its_tenant_and_is_applied_by_the_meter(
         "user_not_licensed",
         "emergency",
     }
-    assert 0.4 < (reasons["pay_as_you_go"] + reasons["pool_used_up"]) / 5000 < 0.7
+    assert 0.4 < (reasons["pay_as_you_go"] + reasons["pool_used_up"] + reasons["international"]) / 5000 < 0.7
 
 
 def test_without_inbound_rates_nothing_toll_free_is_sent() -> None:

@@ -1,0 +1,97 @@
+"""Reads partitions of our own topics up to their present end."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any, Final
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Message as Record
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+ADMIN_TIMEOUT_S: Final = 30
+BATCH_RECORDS: Final = 10_000
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class ReadingStalledError(Exception):
+    """The end of a partition was not reached in time.
+
+    Operator action: another worker's transaction may be open; it is aborted by the broker after its timeout. Look for
+    brokers that are down; the worker is restarted and goes on where it was.
+    """
+
+
+def start_after(config: dict[str, Any], place: Place, known: int | None, kept: timedelta) -> int:
+    """Returns where to read on: the known offset, unless the partition does not reach there, or what is kept begins."""
+    topic, number = place
+    admin = AdminClient(config)
+    tp = TopicPartition(topic, number)
+    since_ms = int((datetime.now(UTC) - kept).timestamp() * 1000)
+
+    def offset(spec: OffsetSpec) -> int:
+        asked = admin.list_offsets(
+            {tp: spec}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
+        )
+        return int(asked[tp].result().offset)
+
+    first, end = offset(OffsetSpec.earliest()), offset(OffsetSpec.latest())
+    if known is not None and first <= known <= end:
+        return known
+    since = offset(OffsetSpec.for_timestamp(since_ms))
+    return since if since >= 0 else end
+
+
+def topic_id(config: dict[str, Any], topic: str) -> str:
+    """Returns the id that the cluster gave a topic when it was created."""
+    admin = AdminClient(config)
+    described = admin.describe_topics(TopicCollection([topic]), request_timeout=ADMIN_TIMEOUT_S)
+    return str(described[topic].result().topic_id)
+
+
+def read_to_the_end(config: dict[str, Any], starts: dict[Place, int], deadline: float) -> Iterator[list[Record]]:
+    """Yields the committed records from `starts` to the high watermarks of now, in batches of one partition or more.
+
+    The high watermark counts undecided records too: what was committed behind another one's open transaction is waited
+    for. Raises `ReadingStalledError` at the deadline, a time of the monotonic clock.
+    """
+    admin = AdminClient(config)
+    wanted = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in starts}
+    ends = admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S)
+    targets = {(tp.topic, tp.partition): end.result().offset for tp, end in ends.items()}
+    waiting = {place for place, end in targets.items() if max(starts[place], 0) < end}
+    if not waiting:
+        return
+    consumer = Consumer(
+        {
+            **config,
+            "group.id": "credits-reading",  # required by the client; never joined, never committed
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+            "queued.max.messages.kbytes": 65_536,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(*place, starts[place]) for place in waiting])
+        while waiting:
+            # One call would wait for all of the batch or all of the time.
+            batch = []
+            for record in consumer.consume(1, 0.2) + consumer.consume(BATCH_RECORDS, 0):
+                error = record.error()
+                if error is None:
+                    batch.append(record)
+                elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                    raise KafkaException(error)
+                elif record.offset() >= targets[record.topic(), record.partition()]:
+                    waiting.discard((record.topic(), record.partition()))
+            if batch:
+                yield batch
+            if monotonic() > deadline:
+                raise ReadingStalledError(f"{sorted(waiting)} not read to the end in time")
+    finally:
+        consumer.close()
