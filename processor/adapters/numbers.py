@@ -103,7 +103,7 @@ def _user(text: str) -> str:
 
 def _parse(text: str, region: str) -> str | None:
     user = _user(text)
-    if _WRITTEN(user) is None:
+    if _WRITTEN(user) is None or _SHORT(user) is not None:  # plans with numbers so short exist; extensions are likelier
         return None
     try:
         number = phonenumbers.parse(user, region)

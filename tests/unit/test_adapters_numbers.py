@@ -57,6 +57,11 @@ def test_what_is_no_subscriber_number_is_not_made_one(text: str) -> None:
     assert numbers.e164(text, "US") is None
 
 
+def test_an_extension_is_none_where_numbers_may_be_as_short() -> None:
+    assert numbers.e164("1001", "DE") is None
+    assert numbers.e164("030 23125000", "DE") == "+493023125000"
+
+
 @given(
     st.one_of(
         st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True),
