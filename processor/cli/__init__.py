@@ -36,6 +36,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "processor.cli.check_producer:check_producer",
             "Judge a producer by the records that it wrote.",
         ),
+        "payment-conformance": (
+            "processor.cli.conformance:payment_conformance",
+            "Judge any payment worker on a real broker.",
+        ),
     },
 }
 """Every subcommand by the job it does: where it lives and its line in the help."""

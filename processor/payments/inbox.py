@@ -36,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeDecorator
 
 from processor.payments.provider import Charge, Decision
@@ -44,6 +45,9 @@ OPEN: Final = ("received", "charging", "decided")
 """The states of a recharge without a committed result."""
 CARD_CHANGED: Final = "card_changed"
 """Reason of a success whose card is another one than the last time under the same payment method."""
+
+CREATION_LOCK: Final = 0x63726564
+"""Any number that no other user of the database locks."""
 
 _INSERTS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """An insert that leaves existing rows alone is said differently by each."""
@@ -70,10 +74,9 @@ class _Utc(TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-_METADATA: Final = MetaData()
 _INBOX: Final = Table(
     "payment_inbox",
-    _METADATA,
+    MetaData(),
     Column("recharge_id", String, primary_key=True),
     Column("tenant_id", String, nullable=False),
     Column("amount_micros", BigInteger, nullable=False),
@@ -237,13 +240,23 @@ def _engine(url: str) -> Engine:
                 connect_args={"check_same_thread": False},
             )
             event.listen(engine, "connect", _durable)
-        _METADATA.create_all(engine)
+        _create(engine)
     except ImportError as error:
         raise InboxUnusable('PostgreSQL needs an extra: pip install "communication-credits[postgres]"') from error
     except (ArgumentError, SQLAlchemyError) as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise InboxUnusable(f"the payment inbox cannot be opened: {cause}") from error
     return engine
+
+
+def _create(engine: Engine) -> None:
+    """Makes table and indexes where they are missing; workers that start together do not disturb each other."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # whose IF NOT EXISTS alone may fail when two do it at once
+            connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
+        connection.execute(CreateTable(_INBOX, if_not_exists=True))
+        for index in _INBOX.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def _durable(connection: Any, _record: object) -> None:

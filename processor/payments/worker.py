@@ -8,7 +8,7 @@ What a crash leaves, step by step:
   3. charged    the provider is asked again under the same id: it remembers, or is looked through, and charges once
   4. decided    the answer is in the inbox, the provider is not asked any more
   5. produced   the transaction is aborted by the next start of this worker, nobody has seen its results
-  6. committed  results and offsets are there together; what the inbox still calls decided is set right at the start
+  6. committed  results and offsets are there together; the inbox calls them decided until the next command comes
 """
 
 import time
@@ -145,7 +145,6 @@ class PaymentWorker:
                     log.warning("not a member of the group: starting a new consumer", waited_s=MEMBERSHIP_S)
                     return
             if now >= self._summary_at:
-                self._payments.set_open(self._inbox.open())
                 log.info("payments", **self._payments.summary())
                 self._summary_at = now + SUMMARY_S
 
@@ -209,6 +208,7 @@ class PaymentWorker:
 
     def _report(self, verdict: Verdict) -> None:
         self._inbox.published(command.charge.recharge_id for command, _ in verdict.results)
+        self._payments.set_open(self._inbox.open())
         self._payments.count("repeated", verdict.repeated)
         for command, decision in verdict.results:
             self._known.add(command.partition, command.charge.recharge_id)

@@ -2,167 +2,30 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
-import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Self
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
 
-from processor.cli.reading import Tail, partitions_of, read_committed
+from processor.cli.reading import read_committed
 from processor.contracts import topics as names
-from processor.contracts.inputs import decode
-from processor.contracts.outputs import request_record
 from processor.domain.ledger import RechargeRequest
-from processor.domain.messages import RechargeDecided
-from processor.payments.simulated import CRASHED, SimulatedProvider
+from processor.payments.inbox import Inbox
+from processor.payments.simulated import CRASHED
+from tests.stream.payment_world import (
+    AMOUNT,
+    DEADLINE_S,
+    Cashiers,
+    Meter,
+    cashiers,
+    meter,
+    request,
+    stopped_cleanly,
+    until,
+)
+from tests.stripe_servers import KEY, FakeStripe, fake_stripe
 
-DEADLINE_S = 60.0
-AMOUNT = 50_000_000
-
-
-def request(tenant: str, sequence: int, attempt: int = 1) -> RechargeRequest:
-    now = datetime.now(UTC)
-    return RechargeRequest(
-        recharge_id=f"{tenant}:{sequence}",
-        tenant_id=tenant,
-        sequence=sequence,
-        attempt=attempt,
-        amount_micros=AMOUNT,
-        currency="USD",
-        requested_at=now,
-        deadline_at=now + timedelta(seconds=300),
-        balance_micros=0,
-        trigger_micros=AMOUNT,
-        payment_method_ref="card-1",
-        caused_by="event-1",
-    )
-
-
-class Meter:
-    """Stands for the meter: writes commands in transactions, reads committed results."""
-
-    def __init__(self, brokers: str, compression: str = "none") -> None:
-        self.conf = {"bootstrap.servers": brokers, "log_level": 0}
-        own = {"transactional.id": f"meter-{uuid.uuid4()}", "compression.type": compression}
-        self._producer = Producer({**self.conf, **own, "partitioner": "murmur2_random"})
-        self._producer.init_transactions(10)
-        count = partitions_of(self.conf, names.RECHARGE_RESULTS)
-        self._tail = Tail(self.conf, [(names.RECHARGE_RESULTS, partition) for partition in range(count)])
-        self._results: list[RechargeDecided] = []
-        self.places: dict[str, int] = {}
-
-    def __enter__(self) -> Self:
-        self._tail.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._tail.__exit__(None, None, None)
-
-    def ask(self, requests: list[RechargeRequest]) -> None:
-        self._producer.begin_transaction()
-        for each in requests:
-            self._producer.produce(names.RECHARGE_COMMANDS, request_record(each), each.tenant_id)
-        self._producer.commit_transaction(10)
-
-    def abandon(self, requests: list[RechargeRequest]) -> None:
-        self._producer.begin_transaction()
-        for each in requests:
-            self._producer.produce(names.RECHARGE_COMMANDS, request_record(each), each.tenant_id)
-        self._producer.flush(10)
-        self._producer.abort_transaction(10)
-
-    def spoil(self, tenant: str) -> None:
-        self._producer.begin_transaction()
-        self._producer.produce(names.RECHARGE_COMMANDS, b"no command", tenant)
-        self._producer.commit_transaction(10)
-
-    def results(self) -> list[RechargeDecided]:
-        """All committed results so far."""
-        for record in self._tail.messages(0.1):
-            message = decode(names.RECHARGE_RESULTS, record.value(), record.headers())
-            assert isinstance(message, RechargeDecided)
-            assert record.key() == message.data.tenant_id.encode()
-            self._results.append(message)
-            self.places[message.data.tenant_id] = record.partition()
-        return self._results
-
-    def ids(self) -> Counter[str]:
-        return Counter(result.data.recharge_id for result in self.results())
-
-
-class Cashiers:
-    """Starts payment workers as processes and ends those that a test leaves."""
-
-    def __init__(self, brokers: str, directory: Path) -> None:
-        self.books, self._brokers, self._directory = directory / "books.sqlite", brokers, directory
-        self._group = f"payments-{uuid.uuid4().hex[:8]}"
-        self.running: list[subprocess.Popen[str]] = []
-
-    def start(self, *options: str, name: str = "one") -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "processor.cli",
-            "payment-worker",
-            "--brokers",
-            self._brokers,
-            "--latency",
-            "0.02",
-        ]
-        command += ["--group", self._group, "--data-dir", str(self._directory / name), "--books", str(self.books)]
-        output = (self._directory / f"{name}.log").open("a")
-        started = subprocess.Popen([*command, *options], stdout=output, stderr=subprocess.STDOUT, text=True)
-        output.close()
-        self.running.append(started)
-        return started
-
-    def log(self, name: str = "one") -> str:
-        return (self._directory / f"{name}.log").read_text()
-
-    def charged(self) -> dict[str, int]:
-        provider = SimulatedProvider(str(self.books))
-        found = {recharge_id: asked for recharge_id, _, _, asked in provider.charges()}
-        provider.close()
-        return found
-
-
-@pytest.fixture
-def meter(topics: str) -> Iterator[Meter]:
-    with Meter(topics) as started:
-        yield started
-
-
-@pytest.fixture
-def cashiers(topics: str, tmp_path: Path) -> Iterator[Cashiers]:
-    started = Cashiers(topics, tmp_path)
-    yield started
-    for process in started.running:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-def until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
-
-
-@contextmanager
-def stopped_cleanly(process: subprocess.Popen[str], cashiers: Cashiers) -> Iterator[None]:
-    yield
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(DEADLINE_S) == 0, cashiers.log()
+__all__ = ["cashiers", "fake_stripe", "meter"]
 
 
 def test_each_command_has_one_result_that_repeats_its_amount_and_its_tenants_key(
@@ -277,3 +140,49 @@ def test_decisions_are_logged_as_json_without_payment_references(meter: Meter, c
     lines = [msgspec.json.decode(line) for line in cashiers.log().splitlines() if line.startswith("{")]
     assert {"event": "decided", "recharge_id": "t1:1", "status": "succeeded"}.items() <= lines[1].items()
     assert "card-1" not in cashiers.log()
+
+
+def test_a_provider_that_hangs_cannot_keep_a_worker_that_was_told_to_stop(meter: Meter, cashiers: Cashiers) -> None:
+    meter.ask([request("t1", 1)])
+    process = cashiers.start("--latency", "60", CREDITS_PAYMENT_SHUTDOWN_S="4")
+    directory = cashiers.directory / "one" / "payments"
+    until(directory.exists, cashiers.log)
+    inbox = Inbox(f"sqlite:///{directory / 'inbox.sqlite'}")
+    until(lambda: inbox.open()["charging"] == 1, cashiers.log)
+    inbox.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S / 2) == 0, cashiers.log()
+    assert not meter.results()
+    with stopped_cleanly(cashiers.start(), cashiers):
+        until(lambda: meter.ids() == {"t1:1": 1}, cashiers.log)
+
+
+def test_cards_are_charged_through_stripe_once_each_and_declines_are_published(
+    meter: Meter, cashiers: Cashiers, fake_stripe: FakeStripe
+) -> None:
+    methods = {"a": "pm_ok", "b": "pm_lost", "c": "pm_declined_insufficient_funds", "d": "pm_missing"}
+    meter.ask([request(tenant, 1, method=f"cus_{tenant}/{method}") for tenant, method in methods.items()])
+    stripe = {"CREDITS_STRIPE_API_KEY": KEY, "CREDITS_STRIPE_API_BASE": fake_stripe.address}
+    with stopped_cleanly(cashiers.start("--provider", "stripe", **stripe), cashiers):
+        until(lambda: len(meter.results()) == 4, cashiers.log)
+    found = {each.data.tenant_id: (each.data.status, each.data.reason_code) for each in meter.results()}
+    assert found == {
+        "a": ("succeeded", None),
+        "b": ("succeeded", None),
+        "c": ("declined", "insufficient_funds"),
+        "d": ("failed", "resource_missing"),
+    }
+    assert {each.source for each in meter.results()} == {"/payment-worker/stripe"}
+    assert sorted(fake_stripe.paid()) == ["a:1", "b:1"]
+    assert KEY not in cashiers.log()
+
+
+def test_a_stripe_key_that_is_refused_ends_the_worker_with_1_and_says_what_to_do(
+    meter: Meter, cashiers: Cashiers, fake_stripe: FakeStripe
+) -> None:
+    meter.ask([request("a", 1, method="cus_a/pm_ok")])
+    stripe = {"CREDITS_STRIPE_API_KEY": "sk_wrong", "CREDITS_STRIPE_API_BASE": fake_stripe.address}
+    process = cashiers.start("--provider", "stripe", **stripe)
+    assert process.wait(DEADLINE_S) == 1, cashiers.log()
+    assert "Stripe refuses the API key (Invalid API Key provided)" in cashiers.log()
+    assert not meter.results()

@@ -1,6 +1,7 @@
 """The inbox keeps the first command and the first answer of every recharge, in SQLite and in PostgreSQL alike."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -62,6 +63,15 @@ def test_what_is_being_asked_is_remembered_with_its_time_by_whoever_opens_the_da
     after = Inbox(url)
     assert after.receive([charge("a:1")])["a:1"].charge.asked_at == asked_at
     after.close()
+
+
+def test_workers_that_start_together_make_one_table(url: str) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        inboxes = list(threads.map(Inbox, [url] * 8))
+    inboxes[0].receive([charge("a:1")])
+    assert all(inbox.open()["received"] == 1 for inbox in inboxes)
+    for inbox in inboxes:
+        inbox.close()
 
 
 def test_the_first_answer_stays(inbox: Inbox) -> None:
