@@ -1,34 +1,31 @@
-"""`credits rates`: turn a vendor's card into a deck, check decks, explain one price."""
+"""`credits rates`: turn a vendor's card into a deck, check and compare decks, explain one price."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from processor.cli.common import CommandFailed, json_option, make_settings
-from processor.domain.money import Micros, charge_micros, show
-from processor.domain.tariff import billed_seconds
 
 if TYPE_CHECKING:
     from processor.contracts.decks import DeckError
-    from processor.domain.deck_lint import Finding
-    from processor.domain.tariff import Deck, Row
+    from processor.domain.errors import Reason
+    from processor.domain.policy import Policy
+    from processor.domain.tariff import Deck
     from processor.domain.usage import Direction
 
 _DECK: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_COLOURS: Final = {"error": "red", "warning": "yellow", "note": "dim"}
 _INCREMENT: Final = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 
 
 @click.group("rates")
 def rates_group() -> None:
-    """Import and check rate decks, explain a price."""
+    """Import, check and compare rate decks, explain a price."""
 
 
 @rates_group.command("import")
@@ -54,7 +51,10 @@ def import_card(vendor_csv: Path, output: Path) -> None:
         text = vendor_card.import_card(vendor_csv)
     except DeckError as error:
         raise _unusable([error]) from error
-    output.write_text(text, encoding="utf-8", newline="")
+    # A worker may be watching the file: it must never see half of it.
+    half = output.with_name(f".{output.name}.part")
+    half.write_text(text, encoding="utf-8", newline="")
+    half.replace(output)
     click.echo(f"{output}: {text.count(chr(10)) - 1:,} rows. Check them: credits rates lint {output}")
 
 
@@ -80,7 +80,9 @@ def lint(deck: tuple[Path, ...], as_json: bool) -> None:
 
         click.echo(msgspec.json.format(msgspec.json.encode(findings)))
     else:
-        _print_findings(findings)
+        from processor.cli.rates_tables import print_findings
+
+        print_findings(findings)
     if any(finding.severity == "error" for finding in findings):
         raise click.exceptions.Exit(1)
 
@@ -114,8 +116,8 @@ def price(
 ) -> None:
     """Explain one price step by step.
 
-    Shows the row, the billed time, the formula and the charge. NUMBER is E.164 with its plus sign. Without --rates
-    the decks are those the worker would use.
+    Shows the row, its deck, the billed time, the formula, the rounding and the charge. NUMBER is E.164 with its plus
+    sign. Without --rates the decks are those the worker would use. Exits with 1 when no row prices the number.
 
     \b
     Example:
@@ -123,6 +125,7 @@ def price(
     """
     import msgspec
 
+    from processor.cli import rates_price
     from processor.domain.errors import InputRejected
     from processor.domain.tariff import Tariff
 
@@ -135,92 +138,47 @@ def price(
     except InputRejected as rejected:
         if rejected.reason == "number_invalid":
             raise click.BadParameter("not E.164: a plus sign and 2 to 15 digits", param_hint="NUMBER") from None
-        raise CommandFailed(str(rejected)) from None
+        raise CommandFailed(f"{rejected}{_unpriced(rejected.reason, settings.policy)}") from None
     if increment:
         row = msgspec.structs.replace(row, **_increments(increment))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(_priced(row, seconds, started_at))))
+        click.echo(msgspec.json.format(msgspec.json.encode(rates_price.priced(row, seconds, started_at))))
     else:
-        _explain(row, number, seconds, started_at, _shorter(decks, number, row))
+        shorter = rates_price.shorter_prefixes(decks, number, row)
+        for name, step in rates_price.steps(row, number, seconds, started_at, shorter):
+            click.echo(f"{name:<9} {step}")
 
 
-def _charge(row: Row, seconds: int) -> tuple[int, Micros, Micros]:
-    """Prices a leg; returns the billed seconds, the connect fee that is due, and the charge."""
-    billed = billed_seconds(seconds, row)
-    fee = row.connect_fee_micros if billed else 0
-    return billed, fee, charge_micros(billed, row.rate_micros_per_min, fee) if row.allowed else 0
+@rates_group.command("diff")
+@click.argument("old", type=_DECK)
+@click.argument("new", type=_DECK)
+@json_option
+def compare(old: Path, new: Path, as_json: bool) -> None:
+    """Show what a new deck changes.
 
+    Rows that were added, removed or changed, with the price of their numbers before and after, and by how many percent
+    the rate rises. A row that is gone may leave its numbers to a shorter prefix, a new one take them from it: then
+    the price shown is that prefix's. Exits with 1 when the decks differ.
 
-def _priced(row: Row, seconds: int, started_at: datetime) -> dict[str, object]:
-    """Says everything about a price for programs; amounts in micros."""
-    billed, fee, charge = _charge(row, seconds)
-    return {
-        "direction": row.direction,
-        "started_at": started_at,
-        "prefix": row.prefix,
-        "destination": row.destination,
-        "type": row.type,
-        "country": row.country,
-        "deck": row.deck,
-        "allowed": row.allowed,
-        "seconds": seconds,
-        "initial_s": row.initial_s,
-        "increment_s": row.increment_s,
-        "billed_seconds": billed,
-        "rate_micros_per_min": row.rate_micros_per_min,
-        "connect_fee_micros": fee,
-        "charge_micros": charge,
-        "currency": row.currency,
-    }
+    \b
+    Example:
+      credits rates diff carrier-2026-06.csv carrier-2026-07.csv
+    """
+    from processor.domain.deck_diff import diff
 
+    before, after = _decks((old, new), make_settings().default_currency)
+    changes = diff(before, after)
+    if as_json:
+        import msgspec
 
-def _explain(row: Row, number: str, seconds: int, started_at: datetime, shorter: list[str]) -> None:
-    """Says everything about a price for a person, in the order in which it is found."""
-    billed, fee, charge = _charge(row, seconds)
-    rate = row.rate_micros_per_min
-    exact = Decimal(billed * rate) / 60
-    over = f" (longer than {', '.join(shorter)})" if shorter else ""
-    until = f", until {row.effective_to.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if row.effective_to else ""
-    since = f"since {row.effective_from.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if row.effective_from else "always"
-    steps = [
-        ("number", f"{number}, {row.direction}, started {started_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("prefix", f"{row.prefix}, the longest that matches{over}"),
-        ("row", f"{row.destination} ({row.type}, {row.country}) of deck {row.deck}, effective {since}{until}"),
-    ]
-    if row.allowed:
-        tail = f", {show(fee, row.currency)} to connect" if fee else ""
-        steps += [
-            ("rate", f"{show(rate, row.currency)} per minute{tail}"),
-            ("billed", f"{seconds} s in increments {row.initial_s}/{row.increment_s} = {billed} s"),
-            ("formula", f"{show(fee)} + {billed} s x {show(rate)} / 60 = {_plain(exact + fee)}"),
-            ("rounding", "half up to the micro, once per leg"),
-            ("charge", show(charge, row.currency)),
-        ]
+        listed = [{**msgspec.structs.asdict(each), "percent": each.percent} for each in changes]
+        click.echo(msgspec.json.format(msgspec.json.Encoder(decimal_format="number").encode(listed)))
     else:
-        steps.append(("charge", f"{show(0, row.currency)}: the destination is not allowed, the leg is refused"))
-    for name, step in steps:
-        click.echo(f"{name:<9} {step}")
+        from processor.cli.rates_tables import print_changes
 
-
-def _plain(exact_micros: Decimal) -> str:
-    """Writes an unrounded amount with up to nine decimals: three more than money keeps."""
-    text = format((exact_micros / 1_000_000).quantize(Decimal("1e-9")), "f").rstrip("0")
-    return text + "0" * max(0, 2 - len(text.partition(".")[2]))
-
-
-def _shorter(decks: Iterable[Deck], number: str, found: Row) -> list[str]:
-    """Lists the shorter prefixes of the same direction and currency that also match."""
-    return sorted(
-        {
-            row.prefix
-            for deck in decks
-            for row in deck.rows
-            if row.direction == found.direction
-            and row.currency == found.currency
-            and len(row.prefix) < len(found.prefix)
-            and number[1:].startswith(row.prefix)
-        }
-    )
+        print_changes(changes)
+    if changes:
+        raise click.exceptions.Exit(1)
 
 
 def _decks(paths: Sequence[Path], currency: str) -> tuple[Deck, ...]:
@@ -249,24 +207,13 @@ def _unusable(errors: list[DeckError]) -> CommandFailed:
     return CommandFailed("\n".join(["the deck cannot be used", *lines]))
 
 
-def _print_findings(findings: Sequence[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not findings:
-        click.echo("No findings.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in ("severity", "kind", "where", "explanation"):
-        table.add_column(column, no_wrap=column != "explanation", overflow="fold")
-    for each in findings:
-        where = f"{each.deck}:{each.line}" if each.line else each.prefix or ""
-        severity = Text(each.severity, style=_COLOURS[each.severity])
-        table.add_row(severity, each.kind, where, Text(each.explanation))
-    Console(soft_wrap=False).print(table)
-    counts = [f"{sum(each.severity == severity for each in findings)} {severity}s" for severity in _COLOURS]
-    click.echo(", ".join(counts))
+def _unpriced(reason: Reason, policy: Policy) -> str:
+    """Says what a worker does with a leg that no row prices."""
+    if reason != "no_rate":
+        return ""
+    if policy.unrateable == "free":
+        return ": the leg is free, with the reason FREECALL (CREDITS_UNRATEABLE=free)"
+    return ": the leg is parked in dead.letters.v1 (CREDITS_UNRATEABLE=park)"
 
 
 def _increments(text: str) -> dict[str, int]:

@@ -24,6 +24,7 @@ Kind = Literal[
     "no_satellite",
     "no_mobile",
     "no_inbound",
+    "time_gap",
     "odd_increment",
     "zero_rate",
     "more_than_4_decimals",
@@ -65,7 +66,7 @@ class _Placed(Struct, frozen=True):
 def lint(decks: Sequence[Deck]) -> list[Finding]:
     """Judges the decks of one tariff; the findings come by severity, then by kind and prefix."""
     placed = [_Placed(row, deck.deck_id, at) for deck in decks for at, row in enumerate(deck.rows, _FIRST_LINE)]
-    findings = [*_duplicates(placed), *_single_rows(placed), *_currencies(placed)]
+    findings = [*_duplicates(placed), *_time_gaps(placed), *_single_rows(placed), *_currencies(placed)]
     for currency in sorted({each.row.currency for each in placed}):
         for severity, kind, explanation, prefix in _coverage([p.row for p in placed if p.row.currency == currency]):
             findings.append(
@@ -108,6 +109,21 @@ def _duplicates(placed: list[_Placed]) -> Iterator[Finding]:
                 yield _at(later, "warning", "duplicate", f"{where} prices the same numbers already, and wins")
 
 
+def _time_gaps(placed: list[_Placed]) -> Iterator[Finding]:
+    """Reports numbers whose rows leave a time between them without one: then a shorter prefix prices them, or none."""
+    groups: dict[tuple[str, str, str], list[_Placed]] = {}
+    for place in placed:
+        groups.setdefault((place.row.prefix, place.row.direction, place.row.currency), []).append(place)
+    for group in groups.values():
+        covered = _EARLIEST
+        for place in sorted(group, key=lambda each: each.row.effective_from or _EARLIEST):
+            begin = place.row.effective_from or _EARLIEST
+            if covered not in (_EARLIEST, _LATEST) and begin > covered:
+                gap = f"no row is in force from {covered:%Y-%m-%d %H:%M} until {begin:%Y-%m-%d %H:%M} UTC"
+                yield _at(place, "warning", "time_gap", gap)
+            covered = max(covered, place.row.effective_to or _LATEST)
+
+
 def _overlap(one: Row, other: Row) -> bool:
     return (one.effective_from or _EARLIEST) < (other.effective_to or _LATEST) and (
         other.effective_from or _EARLIEST
@@ -127,7 +143,7 @@ def _single_rows(placed: list[_Placed]) -> Iterator[Finding]:
         if not row.rate_micros_per_min and not row.connect_fee_micros:
             yield _at(place, "warning", "zero_rate", "the row is allowed and costs nothing")
         if row.rate_micros_per_min % 100:
-            rate = show(row.rate_micros_per_min)
+            rate = show(row.rate_micros_per_min, row.currency)
             yield _at(place, "note", "more_than_4_decimals", f"{rate} loses digits where four decimals are assumed")
         if _MINUTE_S % row.initial_s or _MINUTE_S % row.increment_s or row.increment_s > row.initial_s:
             explanation = f"{row.initial_s}/{row.increment_s} does not add up to minutes like 60/60, 60/1 or 30/6 do"
@@ -189,7 +205,7 @@ def _special(outbound: dict[str, list[Row]], special: SpecialRange) -> Iterator[
         return
     row = found[0]
     if row.allowed and row.type != special.type:
-        rate = show(row.rate_micros_per_min)
+        rate = show(row.rate_micros_per_min, row.currency)
         explanation = f"{name} falls through to {row.prefix} {row.destination}, {row.type}, at {rate} per minute"
         yield "error", "premium_as_landline", explanation, prefix
 
@@ -205,6 +221,6 @@ def _without_mobile(outbound: dict[str, list[Row]]) -> Iterator[_Gap]:
                 landline.setdefault(row.country, row)
     for country, row in sorted(landline.items()):
         if not types[country] & {"mobile", "mixed"}:
-            rate = show(row.rate_micros_per_min)
+            rate = show(row.rate_micros_per_min, row.currency)
             explanation = f"{country} has no mobile row: its mobiles are priced as landlines, {rate} per minute"
             yield "warning", "no_mobile", explanation, row.prefix

@@ -57,7 +57,7 @@ def test_a_sample_with_the_traps_of_the_public_card_is_seen_through(tmp_path):
     trapped(found)
     assert prefixes("no_root", found) == {"1", "7", "33"}
     assert [f.explanation for f in found if f.prefix == "449"] == [
-        "+449 (UK premium rate) falls through to 44 United Kingdom, landline, at 0.011 per minute"
+        "+449 (UK premium rate) falls through to 44 United Kingdom, landline, at 0.011 USD per minute"
     ]
 
 
@@ -114,6 +114,17 @@ def test_rows_that_follow_each_other_in_time_are_no_duplicates():
     before, after = row("44", 1, effective_to=NOW), row("44", 2, effective_from=NOW)
     assert not of("duplicate", findings(before, after))
     assert of("duplicate", findings(before, row("44", 2, effective_from=NOW - day)))
+
+
+def test_a_time_without_a_row_between_two_dated_ones_is_pointed_out():
+    day = timedelta(days=1)
+    before, after = row("44", 1, effective_to=NOW), row("44", 2, effective_from=NOW + day)
+    [gap] = of("time_gap", findings(after, before))
+    assert (gap.severity, gap.prefix, gap.line) == ("warning", "44", 2)
+    assert gap.explanation == "no row is in force from 2026-03-15 12:00 until 2026-03-16 12:00 UTC"
+    assert not of("time_gap", findings(before, after, row("44", 3)))
+    assert not of("time_gap", findings(before, row("44", 2, effective_from=NOW)))
+    assert not of("time_gap", findings(row("44", 2, effective_from=NOW), row("447", 1, effective_to=NOW - day)))
 
 
 def test_a_dated_row_is_the_exception_to_an_undated_one_and_no_duplicate():

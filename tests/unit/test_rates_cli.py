@@ -87,18 +87,65 @@ def test_lint_reports_the_mistakes_of_all_decks_at_once(here):
 
 def test_price_explains_every_step(here):
     done = rates("price", "+447911123456", "--seconds", "61", "--at", "2026-03-15T12:00:00Z", "--rates", "deck.csv")
-    deck = parse(DECK, "deck").rows[0].deck
     assert done.exit_code == 0
     assert done.output.splitlines() == [
         "number    +447911123456, outbound, started 2026-03-15 12:00:00 UTC",
         "prefix    447, the longest that matches (longer than 44)",
-        f"row       United Kingdom mobile (mobile, GB) of deck {deck}, effective always, until 2026-07-01 00:00 UTC",
+        "row       United Kingdom mobile (mobile, GB), in force until 2026-07-01 00:00 UTC",
+        f"deck      deck, version {parse(DECK, 'deck').version}",
         "rate      0.155 USD per minute, 0.05 USD to connect",
-        "billed    61 s in increments 30/6 = 66 s",
+        "billed    61 s in increments 30/6: 30 + 6 x 6 = 66 s",
         "formula   0.05 + 66 s x 0.155 / 60 = 0.2205",
-        "rounding  half up to the micro, once per leg",
+        "rounding  half up to the micro, once per leg: 0.2205",
         "charge    0.2205 USD",
     ]
+
+
+def step(name: str, *arguments: str) -> str:
+    done = rates("price", *arguments, "--at", "2026-03-15T12:00:00Z", "--rates", "deck.csv")
+    assert done.exit_code == 0
+    [found] = [line for line in done.output.splitlines() if line.startswith(name)]
+    return found.removeprefix(name).strip()
+
+
+def test_price_shows_what_is_rounded_away(here):
+    flags = ("+442079460000", "--seconds", "61")
+    assert step("formula", *flags) == "0.00 + 61 s x 0.0155 / 60 = 0.015758333…"
+    assert step("rounding", *flags) == "half up to the micro, once per leg: 0.015758"
+    assert step("charge", *flags) == "0.015758 USD"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "billed", "charge"),
+    [(0, "0 s", "0.00 USD"), (1, "30 s", "0.1275 USD"), (31, "30 + 1 x 6 = 36 s", "0.143 USD")],
+)
+def test_price_shows_the_intervals_that_are_billed_and_no_fee_without_talk(here, seconds, billed, charge):
+    flags = ("+447911123456", "--seconds", str(seconds))
+    assert step("billed", *flags) == f"{seconds} s in increments 30/6: {billed}"
+    assert step("charge", *flags) == charge
+
+
+@pytest.mark.parametrize(
+    ("currency", "rate", "lines"),
+    [
+        ("JPY", "30", ["30 JPY per minute", "0 + 60 s x 30 / 60 = 30", "30 JPY"]),
+        ("KWD", "0.0055", ["0.0055 KWD per minute", "0.000 + 60 s x 0.0055 / 60 = 0.0055", "0.0055 KWD"]),
+    ],
+)
+def test_price_writes_amounts_with_the_decimals_of_the_currency(here, currency, rate, lines):
+    (here / "deck.csv").write_text(f"{HEADER},currency\n44,UK,landline,GB,{rate},{currency}\n")
+    flags = ("+442079460000", "--seconds", "60", "--currency", currency)
+    assert [step(name, *flags) for name in ("rate", "formula", "charge")] == lines
+
+
+@pytest.mark.parametrize(("unrateable", "fate"), [("park", "parked in dead.letters.v1"), ("free", "free")])
+def test_price_says_what_becomes_of_a_leg_that_no_row_prices(here, monkeypatch, unrateable, fate):
+    monkeypatch.setenv("CREDITS_UNRATEABLE", unrateable)
+    done = rates("price", "+8612345678", "--seconds", "60", "--rates", "deck.csv")
+    assert done.exit_code == 1
+    assert f"no_rate: no outbound row of any deck matches the number at the start of the leg: the leg is {fate}" in (
+        done.output
+    )
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 59, 60, 61, 219])
@@ -144,3 +191,60 @@ def test_a_deck_of_the_settings_that_is_missing_is_wrong_usage(here, monkeypatch
     monkeypatch.setenv("CREDITS_RATES", "missing.csv")
     done = rates("price", "+442079460000", "--seconds", "60")
     assert (done.exit_code, "missing.csv cannot be read" in done.output) == (2, True)
+
+
+def test_import_replaces_a_deck_in_one_step(here):
+    (here / "carrier.csv").write_text("old")
+    (here / "link.csv").hardlink_to(here / "carrier.csv")
+    assert rates("import", "card.csv", "-o", "carrier.csv").exit_code == 0
+    assert (here / "link.csv").read_text() == "old"  # the file was renamed into place, not written over
+    assert sorted(path.name for path in here.iterdir()) == ["card.csv", "carrier.csv", "deck.csv", "link.csv"]
+
+
+NEW = """\
+prefix,destination,type,country,rate_per_min,direction,connect_fee,initial_s,increment_s,effective_to,allowed
+44,United Kingdom,landline,GB,0.0171,,,60,1,,
+4479,United Kingdom mobile,mobile,GB,0.2,,,,,,
+449,United Kingdom premium,premium,GB,1,,,,,,false
+1800,Toll-free,toll-free,US,0.03,inbound,0.01,,,,
+"""
+
+
+def test_diff_shows_what_priced_the_numbers_before_and_what_does_now(here):
+    (here / "new.csv").write_text(NEW)
+    done = rates("diff", "deck.csv", "new.csv")
+    assert done.exit_code == 1
+    assert [" ".join(line.split()) for line in done.output.splitlines()] == [
+        "prefix change destination was now percent",
+        "44 changed United Kingdom 0.0155 USD 0.0171 USD +10.3",
+        "447 removed United Kingdom mobile 0.155 USD, until 2026-07-01 00:00 0.0171 USD, by 44 United Kingdom -89.0",
+        "4479 added United Kingdom mobile 0.0155 USD, by 44 United Kingdom 0.20 USD +1190.3",
+        "1800 changed Toll-free 0.03 USD, inbound, 0.00 USD to connect 0.03 USD, inbound, 0.01 USD to connect +0.0",
+        "1 added, 1 removed, 2 changed; 2 rates up, 1 down",
+    ]
+
+
+def test_diff_speaks_json_with_whole_rows_in_micros(here):
+    (here / "new.csv").write_text(NEW)
+    done = rates("diff", "deck.csv", "new.csv", "--json")
+    assert done.exit_code == 1
+    first, second, *_ = json.loads(done.output)
+    assert (first["kind"], first["prefix"], first["percent"]) == ("changed", "44", 10.3)
+    assert first["fields"] == ["rate_micros_per_min"]
+    assert (first["was"]["rate_micros_per_min"], first["now"]["rate_micros_per_min"]) == (15_500, 17_100)
+    assert (second["kind"], second["now"]["prefix"], second["percent"]) == ("removed", "44", -89.0)
+
+
+def test_diff_of_decks_that_price_alike_finds_nothing(here):
+    header, *rows = DECK.splitlines()
+    (here / "same.csv").write_text("\n".join([header, *reversed(rows)]))
+    done = rates("diff", "deck.csv", "same.csv")
+    assert (done.exit_code, done.output) == (0, "No differences.\n")
+    assert json.loads(rates("diff", "deck.csv", "same.csv", "--json").output) == []
+
+
+def test_diff_reports_the_mistakes_of_a_deck_instead_of_comparing_it(here):
+    (here / "new.csv").write_text(f"{HEADER}\n+44,UK,landline,GB,1\n")
+    done = rates("diff", "deck.csv", "new.csv")
+    assert done.exit_code == 1
+    assert "new, line 2: prefix" in done.output
