@@ -11,6 +11,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "kafka": ("processor.cli.kafka:kafka_group", "A real Kafka broker without Docker."),
         "worker": ("processor.cli.worker:worker", "The stream processor: rates usage and debits balances."),
         "payment-worker": ("processor.cli.payments:payment_worker", "Charges what auto-pay asks for, once each."),
+        "console": ("processor.cli.console:console", "The administrator's page and the HTTP API."),
         "simulate": ("processor.cli.simulate:simulate", "A telephony platform that emits realistic usage."),
     },
     "Connect": {

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
+POOL: Final = 16
+"""Connections kept open: requests wait for one rather than open more than a small PostgreSQL allows."""
 _BACKENDS: Final = ("sqlite", "postgresql")
 
 
@@ -16,8 +18,8 @@ class UnusableDatabaseError(Exception):
     """The database cannot be opened; the message says what to do."""
 
 
-def connect(url: str) -> Engine:
-    """Opens a database whose tables are up to date.
+def connect(url: str, tables: str, metadata: MetaData) -> Engine:
+    """Opens a database and brings one set of tables, `readmodel` or `access`, up to date; both may share a database.
 
     `url` is SQLAlchemy's: `sqlite:////var/lib/credits/console.sqlite` or `postgresql://user:password@host/database`.
     Raises `UnusableDatabaseError`.
@@ -29,11 +31,11 @@ def connect(url: str) -> Engine:
                 "the console keeps its data in SQLite or PostgreSQL: sqlite:///… or postgresql://…"
             )
         if parsed.get_backend_name() == "postgresql":
-            engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=POOL)
         else:
-            engine = create_engine(parsed, connect_args={"timeout": 30})
+            engine = create_engine(parsed, connect_args={"timeout": 30}, pool_size=POOL)
             event.listen(engine, "connect", _prepare)
-        _migrate(engine)
+        _migrate(engine, tables, metadata)
     except ImportError as error:
         raise UnusableDatabaseError(
             'PostgreSQL needs an extra: pip install "communication-credits[postgres]"'
@@ -52,9 +54,13 @@ def _prepare(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA cache_size = -65536")
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, tables: str, metadata: MetaData) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("version_locations", str(MIGRATIONS / tables))
+    config.set_main_option("path_separator", "os")
+    config.attributes["metadata"] = metadata
+    config.attributes["version_table"] = f"alembic_{tables}"
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

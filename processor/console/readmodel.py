@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from processor.console.database import connect
 from processor.console.records import Changes, Row
 from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, METADATA, NOTICES, OFFSETS, ORIGIN, OUTCOMES
 
@@ -21,6 +22,11 @@ PRUNED_AT_ONCE: Final = 5_000
 """Rows deleted per transaction, so that retention never holds up the records that arrive."""
 
 Place = tuple[str, int]
+
+
+def open_readmodel(url: str) -> Engine:
+    """Opens the database of the read model. Raises `UnusableDatabaseError`."""
+    return connect(url, "readmodel", METADATA)
 
 
 class StaleReadModelError(Exception):

@@ -1,14 +1,27 @@
 """A console's read model, filled by the real domain without a broker."""
 
+import secrets
+import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
+from fastapi.testclient import TestClient
+from httpx2 import Response
 from sqlalchemy import Engine
 
-from processor.console.database import connect
-from processor.console.readmodel import ReadModel
+from processor.console.access import Principal, Role, open_access
+from processor.console.changes import ChangeSignal
+from processor.console.commands import Commands
+from processor.console.follower import Lag
+from processor.console.queries import Queries
+from processor.console.readmodel import ReadModel, open_readmodel
 from processor.console.records import FOLLOWED, Record, changes_of
+from processor.console.signin import OneTimeLink, SignIn
+from processor.console.state import State
+from processor.console.web import create_app
 from processor.contracts import outputs, topics
+from processor.contracts.inputs import decode
 from processor.domain.account import Account
 from processor.domain.messages import Message
 from processor.domain.metering import apply
@@ -54,8 +67,79 @@ class ConsoleWorld:
 
 
 def sqlite_world(path: object) -> ConsoleWorld:
-    return ConsoleWorld(connect(f"sqlite:///{path}"))
+    return ConsoleWorld(open_readmodel(f"sqlite:///{path}"))
 
 
 def ms(at: datetime) -> int:
     return round(at.astimezone(UTC).timestamp() * 1000)
+
+
+class Console:
+    """The web application over a world, with a meter that answers every command at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.world = sqlite_world(path / "model.sqlite")
+        self.access = open_access(f"sqlite:///{path / 'access.sqlite'}")
+        self.sent: list[bytes] = []
+        self.answering = True
+        self.links: list[str] = []
+        self.link = OneTimeLink(self.links.append)
+        self.link.renew()
+        self.signal = ChangeSignal()
+        self.queries = Queries(self.world.engine)
+        lag = Lag()
+        lag.begin(1)
+        lag.note(("ledger.v1", 0), 0)
+        self.state = State(
+            queries=self.queries,
+            access=self.access,
+            commands=Commands(self._take, self.access, self.queries, self.signal, self.clock),
+            signal=self.signal,
+            signin=SignIn(self.access, self.link),
+            lag=lag,
+            tariff=self.world.tariff,
+            default_currency="USD",
+            secure_cookies=False,
+            closing=threading.Event(),
+            clock=self.clock,
+        )
+        self.app = create_app(self.state)
+
+    def clock(self) -> datetime:
+        return self.world.now
+
+    def client(self, role: Role | None = None, *tenants: str) -> TestClient:
+        """A caller with a token of this role for these tenants, or for all of them."""
+        client = TestClient(self.app, base_url="http://127.0.0.1", follow_redirects=False)
+        if role is not None:
+            who = Principal(f"{role.label} {secrets.token_hex(4)}", role, frozenset(tenants) or None)
+            client.headers["Authorization"] = f"Bearer {self.access.add_token(who, 1)}"
+        return client
+
+    def browser(self, role: Role = Role.OPERATOR, *tenants: str) -> "Browser":
+        """A signed-in browser."""
+        return Browser(self, Principal("somebody", role, frozenset(tenants) or None))
+
+    def _take(self, tenant: str, value: bytes) -> None:
+        self.sent.append(value)
+        if self.answering:
+            message = decode(topics.ACCOUNT_COMMANDS, value)
+            assert message.data.tenant_id == tenant
+            self.world.tell(message)
+            self.signal.stored()
+
+
+class Browser(TestClient):
+    """Holds a session's cookie and knows the secret that forms repeat."""
+
+    def __init__(self, console: Console, who: Principal) -> None:
+        super().__init__(console.app, base_url="http://127.0.0.1", follow_redirects=False)
+        secret = console.access.open_session(who)
+        session = console.access.session(secret)
+        assert session is not None
+        self.csrf = session.csrf
+        self.cookies.set("credits_session", secret)
+
+    def send(self, path: str, **fields: str) -> Response:
+        """Sends a form of one of our pages."""
+        return self.post(path, data={"csrf": self.csrf, "key": secrets.token_hex(8)} | fields)

@@ -9,8 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
-from processor.console.database import UnusableDatabaseError, connect
-from processor.console.readmodel import AnotherWriterError, ReadModel, StaleReadModelError, fold
+from processor.console.database import UnusableDatabaseError
+from processor.console.readmodel import AnotherWriterError, ReadModel, StaleReadModelError, fold, open_readmodel
 from processor.console.records import Record, UnreadableRecordError, changes_of
 from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, METADATA, NOTICES, OUTCOMES
 from processor.contracts import topics
@@ -130,14 +130,15 @@ def test_a_record_that_the_meter_would_not_write_stops_the_console(value: bytes 
 
 def test_the_migrations_lead_to_the_tables_of_the_code(world: ConsoleWorld) -> None:
     with world.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        context = MigrationContext.configure(connection, opts={"version_table": "alembic_readmodel"})
+        assert compare_metadata(context, METADATA) == []
 
 
 def test_a_database_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UnusableDatabaseError, match="SQLite or PostgreSQL"):
-        connect("mysql://somewhere/db")
+        open_readmodel("mysql://somewhere/db")
     with pytest.raises(UnusableDatabaseError, match="unable to open database file"):
-        connect(f"sqlite:///{tmp_path}/missing/model.sqlite")
+        open_readmodel(f"sqlite:///{tmp_path}/missing/model.sqlite")
 
 
 def test_fields_that_the_meter_adds_travel_on_in_the_document(world: ConsoleWorld) -> None:

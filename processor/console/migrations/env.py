@@ -1,10 +1,13 @@
-"""Runs the migrations on the connection that `processor.console.database` hands over."""
+"""Runs the migrations of one set of tables on the connection that `processor.console.database` hands over."""
 
 from alembic import context
 
-from processor.console.tables import METADATA
-
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
+given = context.config.attributes
+context.configure(
+    connection=given["connection"],
+    target_metadata=given["metadata"],
+    version_table=given["version_table"],
+    render_as_batch=True,
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,226 @@
+"""Who may do what: roles, bearer tokens, sessions and the audit trail.
+
+Secrets are random 256-bit strings, so a plain SHA-256 of them is safe at rest. This store is not part of the read
+model: it cannot be built again from the topics.
+"""
+
+import hashlib
+import secrets
+import time
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, delete, insert, select
+
+from processor.console.database import connect
+
+METADATA: Final = MetaData()
+
+TOKENS: Final = Table(
+    "tokens",
+    METADATA,
+    Column("token_hash", String(64), primary_key=True),
+    Column("name", String(128), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("tenants", Text, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+SESSIONS: Final = Table(
+    "sessions",
+    METADATA,
+    Column("session_hash", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("tenants", Text, nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+REQUESTS: Final = Table(
+    "requests",
+    METADATA,
+    Column("command_id", String(256), primary_key=True),
+    Column("tenant_id", String(128), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("audit_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("tenant_id", String(128), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("command_id", String(256), nullable=False),
+    Column("details", Text, nullable=False),
+    Index("audit_by_tenant", "tenant_id", "at_ms"),
+)
+
+SESSION_MS: Final = 12 * 3_600_000
+"""A working day: then a person signs in again."""
+
+
+class Role(IntEnum):
+    """Each role may do what the one before may, and more."""
+
+    VIEWER = 1
+    BILLING_ADMIN = 2
+    OPERATOR = 3
+
+    @property
+    def label(self) -> str:
+        """The name on the command line and in the database."""
+        return self.name.lower().replace("_", "-")
+
+    @classmethod
+    def named(cls, label: str) -> "Role":
+        """Reads `label` back. Raises `KeyError`."""
+        return cls[label.upper().replace("-", "_")]
+
+
+class Principal(NamedTuple):
+    """Somebody who has signed in; `tenants` is None for all of them."""
+
+    name: str
+    role: Role
+    tenants: frozenset[str] | None
+
+    def sees(self, tenant: str) -> bool:
+        """Tells whether the tenant is within scope."""
+        return self.tenants is None or tenant in self.tenants
+
+
+class Session(NamedTuple):
+    """A signed-in browser and the secret that its forms must repeat."""
+
+    principal: Principal
+    csrf: str
+
+
+def open_access(url: str) -> "Access":
+    """Opens the store of tokens, sessions and audit entries. Raises `UnusableDatabaseError`."""
+    return Access(connect(url, "access", METADATA))
+
+
+class Access:
+    """The store; every method is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add_token(self, principal: Principal, valid_days: int) -> str:
+        """Makes a bearer token and returns it, the only time it is known in clear.
+
+        Raises `ValueError` when there is one of that name.
+        """
+        token = f"cct_{secrets.token_urlsafe(32)}"
+        row = {"token_hash": _hash(token), "expires_ms": now_ms() + valid_days * 86_400_000, **_stored(principal)}
+        with self._engine.begin() as connection:
+            if connection.scalar(select(TOKENS.c.name).where(TOKENS.c.name == principal.name)) is not None:
+                raise ValueError(f"there is a token named {principal.name!r} already: revoke it first")
+            connection.execute(insert(TOKENS).values(row))
+        return token
+
+    def revoke_token(self, name: str) -> bool:
+        """Ends a token and the sessions that were opened with it; False when there was none of that name."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.name == name))
+            return connection.execute(delete(TOKENS).where(TOKENS.c.name == name)).rowcount > 0
+
+    def tokens(self) -> list[tuple[Principal, int]]:
+        """Lists the tokens with the time at which each expires, without their secrets."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(TOKENS).order_by(TOKENS.c.name))
+            return [(_principal(row.name, row.role, row.tenants), row.expires_ms) for row in rows]
+
+    def holder(self, token: str) -> Principal | None:
+        """Returns who holds a bearer token; None when it is unknown or has expired."""
+        wanted = select(TOKENS).where(TOKENS.c.token_hash == _hash(token), TOKENS.c.expires_ms > now_ms())
+        with self._engine.connect() as connection:
+            row = connection.execute(wanted).first()
+        return None if row is None else _principal(row.name, row.role, row.tenants)
+
+    def open_session(self, principal: Principal) -> str:
+        """Opens a session and returns the secret for its cookie; forgets sessions that have expired."""
+        secret, now = secrets.token_urlsafe(32), now_ms()
+        row = {
+            "session_hash": _hash(secret),
+            "csrf": secrets.token_urlsafe(32),
+            "expires_ms": now + SESSION_MS,
+            **_stored(principal),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_ms <= now))
+            connection.execute(insert(SESSIONS).values(row))
+        return secret
+
+    def session(self, secret: str) -> Session | None:
+        """Returns the session of a cookie; None when it is unknown or has expired."""
+        wanted = select(SESSIONS).where(SESSIONS.c.session_hash == _hash(secret), SESSIONS.c.expires_ms > now_ms())
+        with self._engine.connect() as connection:
+            row = connection.execute(wanted).first()
+        return None if row is None else Session(_principal(row.name, row.role, row.tenants), row.csrf)
+
+    def close_session(self, secret: str) -> None:
+        """Ends a session."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.session_hash == _hash(secret)))
+
+    def request(self, who: Principal, tenant: str, action: str, command_id: str, details: str) -> bool:
+        """Writes down that somebody asks for a change, before it is sent; a repetition is written down once.
+
+        Returns False when the same id was used for another change.
+        """
+        fingerprint = hashlib.sha256(f"{tenant}\0{action}\0{details}".encode()).hexdigest()
+        with self._engine.begin() as connection:
+            wanted = select(REQUESTS.c.fingerprint).where(REQUESTS.c.command_id == command_id)
+            known = connection.scalar(wanted)
+            if known is not None:
+                return bool(known == fingerprint)
+            at_ms = now_ms()
+            connection.execute(
+                insert(REQUESTS).values(command_id=command_id, tenant_id=tenant, fingerprint=fingerprint, at_ms=at_ms)
+            )
+            connection.execute(
+                insert(AUDIT).values(
+                    at_ms=at_ms,
+                    actor=who.name,
+                    role=who.role.label,
+                    tenant_id=tenant,
+                    action=action,
+                    command_id=command_id,
+                    details=details,
+                )
+            )
+        return True
+
+    def requested(self, tenant: str, command_id: str) -> bool:
+        """Tells whether this console was asked for the command."""
+        wanted = select(REQUESTS.c.at_ms).where(REQUESTS.c.command_id == command_id, REQUESTS.c.tenant_id == tenant)
+        with self._engine.connect() as connection:
+            return connection.scalar(wanted) is not None
+
+    def audit(self, tenant: str, limit: int) -> list[dict[str, str | int]]:
+        """Returns the newest changes that people asked for."""
+        newest = select(AUDIT).where(AUDIT.c.tenant_id == tenant).order_by(AUDIT.c.audit_id.desc()).limit(limit)
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(newest).mappings()]
+
+
+def now_ms() -> int:
+    """The present time, UTC epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _stored(principal: Principal) -> dict[str, str]:
+    tenants = "*" if principal.tenants is None else "\n".join(sorted(principal.tenants))
+    return {"name": principal.name, "role": principal.role.label, "tenants": tenants}
+
+
+def _principal(name: str, role: str, tenants: str) -> Principal:
+    return Principal(name, Role.named(role), None if tenants == "*" else frozenset(tenants.split("\n")))

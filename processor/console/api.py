@@ -1,0 +1,370 @@
+"""The HTTP API under `/v1`: accounts, ledger and commands, for machines that hold a bearer token.
+
+Money is integer micros, times are RFC 3339. It takes bearer tokens only, never a browser's cookie, so no other site can
+use it on behalf of somebody.
+"""
+
+import csv
+import io
+from asyncio import to_thread
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from processor.console import answers, problems
+from processor.console.access import Principal, Role
+from processor.console.asked import AdjustRequest, AutopayRequest, Body, FundRequest, LicencesRequest, ResetRequest
+from processor.console.authorization import Answer, Question, authorize
+from processor.console.commands import CommandNotStoredError, KeyReusedError
+from processor.console.problems import NOT_FOUND, ProblemDetails, ProblemError
+from processor.console.queries import Document, Filter, Page
+from processor.console.state import State
+from processor.console.tenants import segment_of, tenant_of
+
+EVERY_PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ProblemDetails, "content": {problems.MEDIA_TYPE: {}}} for status in (401, 403, 404, 413, 422)
+}
+COMMAND_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"model": answers.Command, "description": "Stored; the meter has not decided yet. `Location` will tell."},
+    409: {"model": ProblemDetails, "description": "The meter refused it; `type` ends with its reason."},
+    503: {"model": ProblemDetails, "description": "Not stored; repeat with the same key."},
+}
+COLUMNS: Final = (
+    "entry_id",
+    "occurred_at",
+    "recorded_at",
+    "kind",
+    "amount_micros",
+    "balance_micros",
+    "currency",
+    "flags",
+    "decision",
+    "reason",
+    "country",
+    "destination",
+    "billed_seconds",
+    "rate_micros_per_min",
+    "connect_fee_micros",
+    "pool",
+    "pool_minutes",
+    "deck",
+)
+RECHARGE_NOTICES: Final = (
+    "recharge.succeeded",
+    "recharge.failed",
+    "recharge.unknown",
+    "autopay.suspended",
+    "autopay.blocked",
+)
+DEFAULT_WAIT_S: Final = 5.0
+LONGEST_WAIT_S: Final = 30.0
+
+router = APIRouter(prefix="/v1", responses=EVERY_PROBLEM)
+_bearer = HTTPBearer(auto_error=False, description="A token made with `credits console token add`.")
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items per page at most.")]
+Number = Annotated[int | None, Query(ge=0, lt=2**63, description="`next_cursor` of the page before.")]
+
+
+def state_of(request: Request) -> State:
+    """Returns what the application was made with."""
+    state: State = request.app.state.console
+    return state
+
+
+Shared = Annotated[State, Depends(state_of)]
+
+
+def caller(state: Shared, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Principal:
+    """Finds out who calls. Problem 401 without a valid token."""
+    holder = state.access.holder(credentials.credentials) if credentials is not None else None
+    if holder is None:
+        raise ProblemError(
+            HTTPStatus.UNAUTHORIZED,
+            "unauthorized",
+            "Send a valid token: `Authorization: Bearer cct_…`. `credits console token add` makes one.",
+            {"WWW-Authenticate": "Bearer"},
+        )
+    return holder
+
+
+Caller = Annotated[Principal, Depends(caller)]
+TenantPath = Annotated[str, Path(description="Tenant id, percent-encoded.", min_length=1, max_length=1536)]
+
+
+class Scope(NamedTuple):
+    """One tenant, and a caller who may see it."""
+
+    tenant: str
+    who: Principal
+    state: State
+
+    def known(self) -> Document:
+        """Returns the account. Problem 404 when there is none."""
+        account = self.state.queries.account(self.tenant)
+        if account is None:
+            raise NOT_FOUND
+        return account
+
+    @property
+    def name(self) -> str:
+        """Who asks."""
+        return self.who.name
+
+    @property
+    def account(self) -> Document:
+        """The account; empty before its first record."""
+        return self.state.queries.account(self.tenant) or {}
+
+    @property
+    def currency(self) -> str:
+        """The account's, or the default for one that does not exist yet."""
+        return str(self.account.get("currency", self.state.default_currency))
+
+
+def scope(tenant: TenantPath, who: Caller, state: Shared) -> Scope:
+    """Checks that the caller may see the tenant. Problem 404 otherwise, whether it exists or not."""
+    found = tenant_of(tenant)
+    if found is None or not who.sees(found):
+        raise NOT_FOUND
+    return Scope(found, who, state)
+
+
+Within = Annotated[Scope, Depends(scope)]
+
+
+def entries_filter(
+    kind: Annotated[Literal["charge", "fund", "recharge", "refund", "expiry", "adjustment"] | None, Query()] = None,
+    decision: Annotated[Literal["free", "pool", "credits", "split", "refused"] | None, Query()] = None,
+    country: Annotated[str | None, Query(pattern="^[A-Z]{2}$", description="Destination, ISO 3166-1.")] = None,
+    since: Annotated[datetime | None, Query(description="Occurred at this time or later.")] = None,
+    until: Annotated[datetime | None, Query(description="Occurred before this time.")] = None,
+) -> Filter:
+    """Reads the filter of ledger entries; times without a zone are UTC."""
+    return Filter(kind, decision, country, _aware(since), _aware(until))
+
+
+Wanted = Annotated[Filter, Depends(entries_filter)]
+
+
+@router.get("/status", tags=["console"])
+def status(state: Shared, _who: Caller) -> answers.Status:
+    """How far the console is behind the meter."""
+    return answers.Status(behind_records=state.lag.records, stored_records=state.lag.stored)
+
+
+@router.get("/accounts", tags=["accounts"])
+def accounts(
+    state: Shared,
+    who: Caller,
+    search: Annotated[str, Query(max_length=128, pattern="^[^\x00]*$", description="Part of the tenant id.")] = "",
+    cursor: Annotated[str, Query(max_length=128, pattern="^[^\x00]*$")] = "",
+    limit: Limit = 50,
+) -> answers.Accounts:
+    """Accounts that the caller may see, by tenant id."""
+    return answers.Accounts(**_body(state.queries.accounts(search, who.tenants, cursor, limit)))
+
+
+@router.get("/accounts/{tenant}", tags=["accounts"])
+def account(within: Within) -> answers.Account:
+    """One account: balance, lots, auto-pay settings and the state of its recharges."""
+    return answers.Account(**within.known())
+
+
+@router.get("/accounts/{tenant}/lots", tags=["accounts"])
+def lots(within: Within) -> answers.Items:
+    """Purchases with something left, the first to be used first."""
+    return answers.Items(items=within.known().get("lots") or [])
+
+
+@router.get("/accounts/{tenant}/pools", tags=["accounts"])
+def pools(within: Within) -> answers.Pools:
+    """Minutes used from each pool by month, and the licences that fill them."""
+    found = within.known()
+    return answers.Pools(items=found.get("pools") or [], licences=found.get("licences") or [])
+
+
+@router.get("/accounts/{tenant}/ledger", tags=["ledger"])
+def ledger(within: Within, wanted: Wanted, cursor: Number = None, limit: Limit = 50) -> answers.Ledger:
+    """Ledger entries, newest first."""
+    within.known()
+    return answers.Ledger(**_body(within.state.queries.ledger(within.tenant, wanted, cursor, limit)))
+
+
+@router.get("/accounts/{tenant}/ledger.csv", tags=["ledger"], response_class=StreamingResponse)
+def ledger_csv(within: Within, wanted: Wanted) -> StreamingResponse:
+    """All entries that the filter wants, as CSV with a header row, streamed."""
+    within.known()
+    rows = within.state.queries.every_entry(within.tenant, wanted)
+    headers = {"Content-Disposition": "attachment; filename=ledger.csv"}
+    return StreamingResponse(csv_lines(rows), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/accounts/{tenant}/recharges", tags=["accounts"])
+def recharges(within: Within, cursor: Number = None, limit: Limit = 50) -> answers.Recharges:
+    """What became of automatic payments and why, newest first, and the one that is waiting for its result."""
+    found = within.known()
+    page = within.state.queries.notices(within.tenant, RECHARGE_NOTICES, cursor, limit)
+    return answers.Recharges(**_body(page), state=found.get("recharge") or {})
+
+
+@router.get("/accounts/{tenant}/notifications", tags=["accounts"])
+def notifications(within: Within, cursor: Number = None, limit: Limit = 50) -> answers.Notices:
+    """What people were told, newest first."""
+    within.known()
+    return answers.Notices(**_body(within.state.queries.notices(within.tenant, (), cursor, limit)))
+
+
+@router.post("/accounts/{tenant}/authorize", tags=["calls"])
+def authorize_call(within: Within, question: Question) -> Answer:
+    """May this call be made, who pays, and how long do pool and balance last? Ask before the call and during it."""
+    document = within.state.queries.account_document(within.tenant)
+    return authorize(document, question, within.state.tariff, within.state.clock())
+
+
+@router.get("/accounts/{tenant}/audit", tags=["console"])
+def audit(within: Within, limit: Limit = 50) -> answers.Items:
+    """Changes that people asked this console for, newest first. For operators."""
+    _require(within, Role.OPERATOR)
+    return answers.Items(items=within.state.access.audit(within.tenant, limit))
+
+
+class Ask(NamedTuple):
+    """How a command is to be sent, from the headers."""
+
+    key: str | None
+    wait_s: float
+    response: Response
+
+
+def ask_of(
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=255, description="Repeat it with a retry: the change is made once."),
+    ] = None,
+    prefer: Annotated[str | None, Header(description="`respond-async`, or `wait=N` seconds (RFC 7240).")] = None,
+) -> Ask:
+    """Reads the headers of a command."""
+    return Ask(idempotency_key, _wait_s(prefer), response)
+
+
+Asked = Annotated[Ask, Depends(ask_of)]
+
+
+@router.post("/accounts/{tenant}/funds", tags=["commands"], responses=COMMAND_ANSWERS)
+async def fund(within: Within, ask: Asked, body: FundRequest) -> answers.Command:
+    """Add funds once. They expire twelve months later."""
+    return await _command(within, ask, Role.BILLING_ADMIN, "credits.funded.v1", body)
+
+
+@router.put("/accounts/{tenant}/autopay", tags=["commands"], responses=COMMAND_ANSWERS)
+async def autopay(within: Within, ask: Asked, body: AutopayRequest) -> answers.Command:
+    """Set when and how much is paid automatically."""
+    return await _command(within, ask, Role.BILLING_ADMIN, "credits.autopay.set.v1", body)
+
+
+@router.put("/accounts/{tenant}/licences", tags=["commands"], responses=COMMAND_ANSWERS)
+async def licences(within: Within, ask: Asked, body: LicencesRequest) -> answers.Command:
+    """Say which licences a tenant has from a time on; they fill its pools. For operators."""
+    return await _command(within, ask, Role.OPERATOR, "credits.licences.set.v1", body)
+
+
+@router.post("/accounts/{tenant}/adjustments", tags=["commands"], responses=COMMAND_ANSWERS)
+async def adjust(within: Within, ask: Asked, body: AdjustRequest) -> answers.Command:
+    """Correct a balance, up or down, with a reason. For operators."""
+    return await _command(within, ask, Role.OPERATOR, "credits.adjusted.v1", body)
+
+
+@router.post("/accounts/{tenant}/recharge/reset", tags=["commands"], responses=COMMAND_ANSWERS)
+async def reset(within: Within, ask: Asked) -> answers.Command:
+    """End a pause or a suspension of auto-pay. For operators."""
+    return await _command(within, ask, Role.OPERATOR, "credits.recharge.reset.v1", ResetRequest())
+
+
+@router.get("/accounts/{tenant}/commands/{command_id}", tags=["commands"])
+async def command(within: Within, command_id: Annotated[str, Path(max_length=256)]) -> answers.Command:
+    """What became of a command that this console was asked for."""
+    outcome = await within.state.commands.outcome(within.tenant, command_id, 0)
+    if outcome is None and not within.state.access.requested(within.tenant, command_id):
+        raise NOT_FOUND
+    return answers.command(command_id, outcome)
+
+
+async def _command(within: Scope, ask: Ask, role: Role, kind: str, body: Body) -> answers.Command:
+    outcome = await send(within, ask.key, ask.wait_s, role, kind, body)
+    if outcome.status == "rejected":
+        reason = outcome.reason or "rejected"
+        raise ProblemError(HTTPStatus.CONFLICT, reason, f"The meter refused the change: {reason}. Nothing was changed.")
+    if outcome.status == "pending":
+        ask.response.status_code = HTTPStatus.ACCEPTED
+        where = f"/v1/accounts/{segment_of(within.tenant)}/commands/{outcome.command_id}"
+        ask.response.headers["Location"] = where
+    return outcome
+
+
+async def send(within: Scope, key: str | None, wait_s: float, role: Role, kind: str, body: Body) -> answers.Command:
+    """Asks the meter for a change and waits for what became of it.
+
+    Problems: 403 for a lesser role, 422 for a key that was used otherwise, 503 when Kafka does not take the command.
+    """
+    _require(within, role)
+    commands = within.state.commands
+    try:
+        data = await to_thread(body.data, within)
+        command_id = await to_thread(commands.ask, within.who, within.tenant, kind, data, key)
+    except KeyReusedError:
+        said = "This Idempotency-Key was used for another change: use a new key for a new change."
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused", said) from None
+    except CommandNotStoredError as error:
+        said = f"Nothing was changed, repeat with the same Idempotency-Key: Kafka did not take the command ({error})."
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "not_stored", said, {"Retry-After": "5"}) from error
+    return answers.command(command_id, await commands.outcome(within.tenant, command_id, wait_s))
+
+
+def csv_lines(entries: Iterable[Document]) -> Iterator[str]:
+    """Writes entries as CSV; a cell that a spreadsheet would take for a formula is quoted as text."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for entry in entries:
+        flat = {**(entry.get("usage") or {}), **entry, "flags": " ".join(entry.get("flags") or [])}
+        writer.writerow([_cell(flat.get(column)) for column in COLUMNS])
+        if buffer.tell() > 16_384:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def _body(page: Page) -> dict[str, Any]:
+    return {"items": page.items, "next_cursor": page.next_cursor}
+
+
+def _aware(at: datetime | None) -> datetime | None:
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+
+
+def _require(within: Scope, role: Role) -> None:
+    if within.who.role < role:
+        said = f"This needs the role {role.label}; you have {within.who.role.label}. Ask an operator."
+        raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", said)
+
+
+def _wait_s(prefer: str | None) -> float:
+    for preference in (prefer or "").split(","):
+        name, _, value = preference.strip().partition("=")
+        if name == "respond-async":
+            return 0.0
+        if name == "wait" and value.isascii() and value.isdigit() and len(value) < 4:
+            return min(float(value), LONGEST_WAIT_S)
+    return DEFAULT_WAIT_S

@@ -1,0 +1,90 @@
+"""What every request passes first: a limit on its body, and headers that keep other sites and scripts out."""
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from processor.console.problems import ProblemError, answer
+
+MAX_BODY_BYTES: Final = 65_536
+"""A thousand licences fit; nothing that a person or a platform sends is larger."""
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_TOO_LARGE: Final = ProblemError(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"A request has {MAX_BODY_BYTES} bytes at most."
+)
+
+
+class _BodyTooLargeError(Exception):
+    """More came than was announced or is allowed."""
+
+
+class Guard:
+    """Refuses large bodies as they arrive and adds the headers to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, received = False, 0
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        async def guarded_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise _BodyTooLargeError
+            return message
+
+        if _announced(scope) > MAX_BODY_BYTES:
+            await answer(_TOO_LARGE)(scope, receive, guarded_send)
+            return
+        try:
+            await self._app(scope, guarded_receive, guarded_send)
+        except _BodyTooLargeError:
+            if not started:
+                await answer(_TOO_LARGE)(scope, receive, guarded_send)
+
+
+def _announced(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:20])
+    return 0

@@ -1,0 +1,77 @@
+"""What goes wrong, as `application/problem+json` (RFC 9457): a stable code, a title, and what to do next."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class ProblemDetails(BaseModel):
+    """The body of every answer that is no success."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] = []
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem; `code` is stable, `detail` is a sentence for a person."""
+
+    def __init__(self, status: HTTPStatus, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+
+
+NOT_FOUND: Final = ProblemError(
+    HTTPStatus.NOT_FOUND, "not_found", "There is nothing here that you may see. Check the address, or ask an operator."
+)
+"""The same for what does not exist and for what belongs to somebody else, so that nobody can probe for tenants."""
+
+
+def answer(problem: ProblemError, errors: list[dict[str, Any]] | None = None) -> Response:
+    """Builds the response to a problem."""
+    body = ProblemDetails(
+        type=f"urn:communication-credits:problem:{problem.code}",
+        title=problem.status.phrase,
+        status=problem.status,
+        detail=problem.detail,
+        errors=errors or [],
+    )
+    return JSONResponse(body.model_dump(), problem.status, problem.headers, media_type=MEDIA_TYPE)
+
+
+def register(app: FastAPI, page: Callable[[Request, ProblemError], Response]) -> None:
+    """Makes every error of the application a problem: as JSON from the API, by `page` from the pages."""
+
+    def respond(request: Request, problem: ProblemError, errors: list[dict[str, Any]] | None = None) -> Response:
+        return answer(problem, errors) if request.url.path.startswith("/v1") else page(request, problem)
+
+    @app.exception_handler(ProblemError)
+    async def problem(request: Request, error: ProblemError) -> Response:
+        return respond(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        errors = [{"at": list(fault["loc"]), "problem": fault["msg"]} for fault in error.errors()]
+        said = "The request does not have the form that is expected here; the API's `errors` names each place."
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        return respond(request, ProblemError(status, "invalid_request", said), jsonable_encoder(errors))
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        headers = dict(error.headers or {})
+        return respond(request, ProblemError(status, status.name.lower(), f"{error.detail}.", headers))

@@ -1,0 +1,130 @@
+"""Runs the console: one thread follows the topics, the event loop serves the API and the pages."""
+
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import uvicorn
+
+from processor.console.access import open_access
+from processor.console.changes import ChangeSignal
+from processor.console.commands import Commands, KafkaSink
+from processor.console.follower import Follower
+from processor.console.queries import Queries
+from processor.console.readmodel import ReadModel, open_readmodel
+from processor.console.signin import OneTimeLink, SignIn
+from processor.console.state import State
+from processor.console.web import create_app
+from processor.domain.tariff import Tariff
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long the follower may keep the interpreter from a request while it catches up (Python's default: 5 ms)."""
+GRACE_S: Final = 3
+
+
+class Options(NamedTuple):
+    """What `credits console` was asked for. Databases are SQLAlchemy URLs; the two may be the same PostgreSQL."""
+
+    host: str
+    port: int
+    readmodel_url: str
+    access_url: str
+    retention_days: int
+    rebuild: bool
+    default_currency: str
+    public_url: str | None
+
+
+def database_urls(given: str | None, directory: Path) -> tuple[str, str]:
+    """Returns where the read model and the access store are: two SQLite files unless a database is given."""
+    if given is not None:
+        return given, given
+    directory.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{directory / 'console.sqlite'}", f"sqlite:///{directory / 'access.sqlite'}"
+
+
+def run(conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[str], None]) -> None:
+    """Serves until a signal. Whatever ends the follower ends the console, and is raised here.
+
+    `conf` is librdkafka's configuration; `say` gets the link that signs in.
+    Raises `UnusableDatabaseError` and what `Follower.run` raises.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    engine = open_readmodel(options.readmodel_url)
+    model = ReadModel(engine)
+    if options.rebuild:
+        model.clear()
+    clock = partial(datetime.now, UTC)
+    access, queries, signal = open_access(options.access_url), Queries(engine), ChangeSignal()
+    follower = Follower(conf, model, options.retention_days, signal.stored)
+    base = options.public_url or f"http://{options.host}:{options.port}"
+    local = options.host in ("127.0.0.1", "::1", "localhost")
+    link = OneTimeLink(lambda token: say(f"{base}/login?token={token}")) if local else None
+    state = State(
+        queries=queries,
+        access=access,
+        commands=Commands(KafkaSink(conf), access, queries, signal, clock),
+        signal=signal,
+        signin=SignIn(access, link),
+        lag=follower.lag,
+        tariff=tariff,
+        default_currency=options.default_currency,
+        secure_cookies=base.startswith("https:"),
+        closing=threading.Event(),
+        clock=clock,
+    )
+    server = _Server(
+        uvicorn.Config(
+            create_app(state),
+            options.host,
+            options.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+        ),
+        state.closing,
+        lambda: link.renew() if link is not None else say(base),
+    )
+    failures: list[BaseException] = []
+
+    def follow() -> None:
+        try:
+            follower.run()
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that people look at
+            failures.append(error)
+            server.should_exit = True
+
+    thread = threading.Thread(target=follow, name="follower")
+    thread.start()
+    try:
+        server.run()
+    finally:
+        follower.stop()
+        thread.join()
+        engine.dispose()
+    if failures:
+        raise failures[0]
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and ends the streams that would otherwise outlast the shutdown."""
+
+    def __init__(self, config: uvicorn.Config, closing: threading.Event, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._closing = closing
+        self._listening = listening
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._closing.set()
+        await super().shutdown(sockets)

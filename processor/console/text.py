@@ -1,0 +1,80 @@
+"""Words, money and dates in the reader's language."""
+
+import io
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from babel import Locale, dates, numbers
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import Translations
+
+from processor.domain.money import MICROS_PER_UNIT, Micros
+
+LOCALES: Final = {"en": Locale("en"), "ar": Locale("ar")}
+"""The languages of the pages; the first is the one for everybody else."""
+
+_CATALOGUES: Final = Path(__file__).with_name("locale")
+
+
+class Text:
+    """One language."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.locale = LOCALES[code]
+        self.direction = self.locale.text_direction
+        self.translations = _translations(code)
+
+    def money(self, micros: Micros, currency: str) -> str:
+        """Writes an amount with its currency; more decimals than usual appear only when the amount has them."""
+        amount = Decimal(micros) / MICROS_PER_UNIT
+        usual = numbers.get_currency_precision(currency)
+        exact = -int(amount.normalize().as_tuple().exponent) > usual
+        return numbers.format_currency(
+            amount, currency, locale=self.locale, decimal_quantization=not exact, currency_digits=not exact
+        )
+
+    def number(self, value: float) -> str:
+        """Writes a number."""
+        return numbers.format_decimal(value, locale=self.locale)
+
+    def day(self, day: date | str) -> str:
+        """Writes a date."""
+        found = date.fromisoformat(day) if isinstance(day, str) else day
+        return dates.format_date(found, "medium", self.locale)
+
+    def time(self, at: str) -> str:
+        """Writes an RFC 3339 time as date and time of day, in UTC."""
+        return f"{dates.format_datetime(datetime.fromisoformat(at), 'medium', dates.UTC, self.locale)} UTC"
+
+    def country(self, code: str) -> str:
+        """Names a country; an unknown code stays as it is."""
+        return str(self.locale.territories.get(code, code))
+
+
+def _translations(code: str) -> Translations:
+    path = _CATALOGUES / code / "messages.po"
+    if not path.exists():
+        return Translations()  # the language that the pages are written in
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=code))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def best_language(wanted: str | None, accepted: str | None) -> str:
+    """Chooses the language: the one that was chosen on the page, else the first that the browser accepts."""
+    if wanted in LOCALES:
+        return str(wanted)
+    for part in (accepted or "").split(","):
+        code = part.partition(";")[0].strip().partition("-")[0].lower()
+        if code in LOCALES:
+            return code
+    return next(iter(LOCALES))
+
+
+TEXTS: Final[dict[str, Text]] = {code: Text(code) for code in LOCALES}

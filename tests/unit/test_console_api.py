@@ -1,0 +1,220 @@
+"""The HTTP API: what it answers, what it sends to the meter, and how it says no."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processor.console.access import Role
+from processor.contracts import topics
+from processor.contracts.inputs import decode
+from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded
+from tests.unit.console_world import Console
+
+ACCOUNT = f"/v1/accounts/{TENANT}"
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    made = Console(tmp_path)
+    made.world.tell(
+        funded(50), autopay(50, 20), call(600), call(60, callee="+33140000000"), call(60, tenant_id="other")
+    )
+    return made
+
+
+def test_accounts_are_listed_in_pages_and_found_by_a_part_of_their_id(console: Console) -> None:
+    client = console.client(Role.VIEWER)
+    first = client.get("/v1/accounts?limit=1").json()
+    assert [item["tenant_id"] for item in first["items"]] == [TENANT]
+    second = client.get("/v1/accounts", params={"limit": 1, "cursor": first["next_cursor"]}).json()
+    assert [item["tenant_id"] for item in second["items"]] == ["other"]
+    assert second["next_cursor"] is None
+    found = client.get("/v1/accounts?search=OTH").json()["items"]
+    assert [(item["tenant_id"], item["balance_micros"]) for item in found] == [("other", -100_000)]
+
+
+def test_an_account_is_answered_as_the_meter_published_it(console: Console) -> None:
+    answer = console.client(Role.VIEWER).get(ACCOUNT).json()
+    assert answer["balance_micros"] == console.world.accounts[TENANT].balance_micros
+    assert answer["autopay"]["trigger_micros"] == 20 * UNIT
+    assert answer["lots"] == console.client(Role.OPERATOR).get(f"{ACCOUNT}/lots").json()["items"]
+
+
+def test_the_ledger_is_paged_newest_first_without_a_gap(console: Console) -> None:
+    client, seen, cursor = console.client(Role.VIEWER), [], None
+    while True:
+        page = client.get(f"{ACCOUNT}/ledger", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        seen += [entry["revision"] for entry in page["items"]]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert seen == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "revisions"),
+    [
+        ({"kind": "fund"}, [1]),
+        ({"decision": "credits"}, [3, 2]),
+        ({"country": "FR"}, [3]),
+        ({"until": (NOW - timedelta(minutes=5)).isoformat()}, [2]),
+        ({"since": (NOW - timedelta(minutes=5)).isoformat()}, [3, 1]),
+        ({"kind": "expiry"}, []),
+    ],
+)
+def test_the_ledger_is_filtered(console: Console, wanted: dict[str, str], revisions: list[int]) -> None:
+    items = console.client(Role.VIEWER).get(f"{ACCOUNT}/ledger", params=wanted).json()["items"]
+    assert [entry["revision"] for entry in items] == revisions
+
+
+def test_the_export_has_every_entry_and_no_formula(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processor.console.queries.CSV_CHUNK", 2)
+    answer = console.client(Role.VIEWER).get(f"{ACCOUNT}/ledger.csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["entry_id"] for row in rows] == [f"{TENANT}:{revision}" for revision in (3, 2, 1)]
+    assert [row["destination"] for row in rows] == ["to 33", "to 44", ""]
+    console.world.tell(funded(50, tenant_id="=1+1"))
+    assert "'=1+1:1," in console.client(Role.OPERATOR).get("/v1/accounts/=1+1/ledger.csv").text
+
+
+def test_recharges_are_told_with_their_reasons(console: Console) -> None:
+    console.world.tell(call(18_000))
+    console.world.tell(
+        decided(console.world.accounts[TENANT].recharge.in_flight or "", "declined", reason_code="expired")
+    )
+    answer = console.client(Role.VIEWER).get(f"{ACCOUNT}/recharges").json()
+    assert [(item["kind"], item["reason"]) for item in answer["items"]] == [("recharge.failed", "expired")]
+    assert answer["state"]["failures"] == 1
+    kinds = [item["kind"] for item in console.client(Role.OPERATOR).get(f"{ACCOUNT}/notifications").json()["items"]]
+    assert "recharge.failed" in kinds
+
+
+COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "funds", {"amount_micros": 60 * UNIT, "payment_reference": "invoice-1"}),
+    ("PUT", "autopay", {"enabled": True, "payment_amount_micros": 60 * UNIT, "trigger_micros": 10 * UNIT}),
+    ("PUT", "licences", {"licences": [{"capability": "MCOMEETADD", "country": "US", "count": 10}]}),
+    ("POST", "adjustments", {"amount_micros": -UNIT, "reason": "goodwill"}),
+    ("POST", "recharge/reset", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), COMMANDS, ids=[path for _, path, _ in COMMANDS])
+def test_a_command_is_a_message_that_the_meter_understands(
+    console: Console, method: str, path: str, body: dict[str, Any]
+) -> None:
+    console.answering = False
+    headers = {"Prefer": "respond-async"}
+    answer = console.client(Role.OPERATOR).request(method, f"{ACCOUNT}/{path}", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert answer.headers["location"].startswith(f"{ACCOUNT}/commands/console-")
+    message = decode(topics.ACCOUNT_COMMANDS, console.sent[0])
+    assert message.data.tenant_id == TENANT
+    assert message.id == answer.json()["command_id"]
+
+
+def test_funding_waits_for_the_ledger_entry(console: Console) -> None:
+    answer = console.client(Role.BILLING_ADMIN, TENANT).post(f"{ACCOUNT}/funds", json={"amount_micros": 60 * UNIT})
+    assert (answer.status_code, answer.json()["status"], answer.json()["revision"]) == (200, "applied", 4)
+    assert console.world.accounts[TENANT].balance_micros == (50 + 60) * UNIT - 1_150_000
+
+
+def test_a_refusal_of_the_meter_names_its_reason(console: Console) -> None:
+    answer = console.client(Role.OPERATOR).post(f"{ACCOUNT}/funds", json={"amount_micros": UNIT})
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:communication-credits:problem:below_minimum"
+
+
+def test_an_idempotency_key_makes_a_change_once(console: Console) -> None:
+    client, headers, body = console.client(Role.OPERATOR), {"Idempotency-Key": "k1"}, {"amount_micros": 60 * UNIT}
+    first, second = (client.post(f"{ACCOUNT}/funds", json=body, headers=headers).json() for _ in range(2))
+    assert first == second
+    assert len(console.sent) == 1
+    other = client.post(f"{ACCOUNT}/funds", json={"amount_micros": 70 * UNIT}, headers=headers)
+    assert (other.status_code, other.json()["type"].rpartition(":")[2]) == (422, "key_reused")
+    elsewhere = client.post("/v1/accounts/other/funds", json=body, headers=headers).json()
+    assert elsewhere["command_id"] != first["command_id"]
+
+
+def test_a_retry_before_the_meter_answered_sends_the_same_event_again(console: Console) -> None:
+    console.answering = False
+    client, headers = console.client(Role.OPERATOR), {"Idempotency-Key": "k", "Prefer": "wait=0"}
+    for _ in range(2):
+        client.post(f"{ACCOUNT}/funds", json={"amount_micros": 60 * UNIT}, headers=headers)
+    assert len({json.loads(value)["id"] for value in console.sent}) == 1
+    where = client.post(f"{ACCOUNT}/funds", json={"amount_micros": 60 * UNIT}, headers=headers).headers["location"]
+    assert client.get(where).json()["status"] == "pending"
+    console.world.tell(decode(topics.ACCOUNT_COMMANDS, console.sent[0]))
+    assert client.get(where).json()["status"] == "applied"
+
+
+def test_every_change_leaves_an_audit_entry(console: Console) -> None:
+    console.client(Role.BILLING_ADMIN).post(f"{ACCOUNT}/funds", json={"amount_micros": 60 * UNIT})
+    (entry,) = console.client(Role.OPERATOR).get(f"{ACCOUNT}/audit").json()["items"]
+    assert entry["actor"].startswith("billing-admin ")
+    assert (entry["role"], entry["action"]) == ("billing-admin", "credits.funded.v1")
+    assert json.loads(entry["details"])["amount_micros"] == 60 * UNIT
+
+
+def ask(console: Console, tenant: str = TENANT, **question: Any) -> dict[str, Any]:
+    asked = {"call_type": "user_out", "number": "+442079460000", "credits_licensed": True} | question
+    answer = console.client(Role.VIEWER, tenant).post(f"/v1/accounts/{tenant}/authorize", json=asked)
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def test_a_call_is_authorized_for_as_long_as_the_balance_lasts(console: Console) -> None:
+    answer = ask(console)
+    assert (answer["allowed"], answer["paid_by"], answer["rate_micros_per_min"]) == (True, "credits", 100_000)
+    minutes = console.world.accounts[TENANT].balance_micros // 100_000
+    assert answer["longest_s"] == minutes * 60
+    console.world.tell(call(minutes * 60))
+    assert 0 <= console.world.accounts[TENANT].balance_micros < 100_000
+
+
+@pytest.mark.parametrize(
+    ("question", "reason", "code"),
+    [
+        ({"credits_licensed": False}, "user_not_licensed", 580464),
+        ({"number": "+449123456789"}, "destination_not_allowed", None),
+        ({"number": "+999123456789"}, "no_rate", None),
+        ({"number": "0123"}, "number_invalid", None),
+    ],
+)
+def test_a_call_is_refused_with_the_meters_own_reason(
+    console: Console, question: dict[str, Any], reason: str, code: int | None
+) -> None:
+    answer = ask(console, **question)
+    assert (answer["allowed"], answer["reason"], answer["vendor_code"]) == (False, reason, code)
+
+
+def test_without_money_only_free_and_emergency_calls_are_allowed(console: Console) -> None:
+    assert ask(console, "other")["reason"] == "balance_exhausted"
+    toll_free = ask(console, "other", call_type="user_in", number="+18005550100", number_type="service_toll_free")
+    assert (toll_free["allowed"], toll_free["reason"]) == (False, "balance_exhausted")
+    assert ask(console, "other", call_type="user_in", number="+14255550100")["paid_by"] == "nobody"
+    assert ask(console, "other", emergency=True)["allowed"]
+    assert ask(console, "nobody")["vendor_code"] == 580406
+    assert ask(console, "nobody", emergency=True)["allowed"]
+
+
+def test_a_conference_leg_is_authorized_too(console: Console) -> None:
+    answer = ask(console, call_type=None, leg_kind="dial_out", capability="MCOMEETACPEA")
+    assert (answer["allowed"], answer["reason"]) == (True, "pay_per_minute_conferencing")
+    console.world.tell(conference(60))
+
+
+def test_the_description_is_openapi_3_1_and_names_every_route(console: Console) -> None:
+    described = console.client().get("/v1/openapi.json").json()
+    assert described["openapi"].startswith("3.1.")
+    assert len(described["paths"]) == 17
+    assert all("401" in operation["responses"] for path in described["paths"].values() for operation in path.values())
+
+
+def test_the_status_tells_the_lag(console: Console) -> None:
+    assert console.client(Role.VIEWER).get("/v1/status").json() == {"behind_records": 0, "stored_records": 0}
