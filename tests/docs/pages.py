@@ -13,7 +13,7 @@ from processor.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -45,12 +45,20 @@ def commands_on(page: Path, program: str) -> Iterator[str]:
         if language in ("sh", "bash", "console", "shell"):
             candidates += block.replace("\\\n", " ").splitlines()
     for candidate in candidates:
-        words = candidate.strip().removeprefix("$ ").split(" ")
-        while words and _ENVIRONMENT.fullmatch(words[0]):
-            words.pop(0)
-        line = " ".join(words).removeprefix(".venv/bin/")
-        if line == program or line.startswith(f"{program} "):
-            yield _REST.split(line)[0].strip()
+        found = command_in(candidate, program)
+        if found is not None:
+            yield found
+
+
+def command_in(line: str, program: str) -> str | None:
+    """Returns the command line of `program` without prompt, environment and whatever follows it; `None` for others."""
+    words = line.strip().removeprefix("$ ").split(" ")
+    while words and _ENVIRONMENT.fullmatch(words[0]):
+        words.pop(0)
+    command = " ".join(words).removeprefix(".venv/bin/")
+    if command != program and not command.startswith(f"{program} "):
+        return None
+    return _REST.split(command)[0].strip()
 
 
 def parse(line: str) -> list[str]:
