@@ -89,14 +89,14 @@ class Census:
         self.suspended.set(suspended)
         self.oldest.set(oldest)
         self._set_due(due)
-        for topic, records in self._lag().items():
+        # Not on the loop: the consumer answers nobody while a rebalance waits for the loop.
+        behind = await asyncio.get_running_loop().run_in_executor(None, self._lag)
+        for topic, records in behind.items():
             self.lag.labels(topic).set(records)
 
     def _slices(self) -> Iterator[list[Account]]:
         for processor in list(self._owned()):
-            accounts = list(processor.table.accounts.values())
-            for start in range(0, len(accounts), SLICE):
-                yield accounts[start : start + SLICE]
+            yield from processor.table.slices(SLICE)
 
     def _set_due(self, due: set[str]) -> None:
         now = monotonic()

@@ -18,6 +18,7 @@ from confluent_kafka import Message as Record
 from processor.domain.errors import InvariantViolated
 from processor.domain.tariff import Tariff
 from processor.stream import failpoints
+from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.lane import Batch
 from processor.stream.partition import PartitionProcessor
 from processor.stream.transaction import Transactions
@@ -57,6 +58,7 @@ class Cycle:
         tariff: Tariff,
         new_processor: Callable[[int, Tariff], PartitionProcessor],
         recover: Callable[[list[PartitionProcessor]], int],
+        checkpoints: CheckpointWriter,
         observer: Observer,
         *,
         batch_max_events: int,
@@ -69,6 +71,7 @@ class Cycle:
         self._tariff = tariff
         self._new_processor = new_processor
         self._recover = recover
+        self._checkpoints = checkpoints
         self._observer = observer
         self._batch_max_events = batch_max_events
         self._linger_s = linger_s
@@ -89,7 +92,9 @@ class Cycle:
 
     async def start(self) -> None:
         """W1, then waits for batches."""
-        await asyncio.get_running_loop().run_in_executor(self._committer, self._transactions.open)
+        loop = asyncio.get_running_loop()
+        self._checkpoints.start(loop.call_soon_threadsafe)
+        await loop.run_in_executor(self._committer, self._transactions.open)
         self._loop_task = asyncio.create_task(self._run(), name="cycle")
         self._loop_task.add_done_callback(self._loop_ended)
 
@@ -152,6 +157,7 @@ class Cycle:
             kept = ([record for record in records if record.partition() not in numbers] for records in self._queue)
             self._queue = deque(records for records in kept if records)
             self._make_room()
+            await asyncio.get_running_loop().run_in_executor(self._committer, self._checkpoints.release, numbers)
         failpoints.done("R1")
         self._observer.assigned(self.processors.values())
         log.info("partitions released", partitions=sorted(numbers))
@@ -163,6 +169,7 @@ class Cycle:
             self._loop_task.cancel()
         async with self._lock:
             await self._settle()
+        await asyncio.get_running_loop().run_in_executor(self._committer, self._checkpoints.stop)
         self._committer.shutdown()
         self._recoverer.shutdown()
 
@@ -226,7 +233,8 @@ class Cycle:
         """B4 to B7, in the committing thread."""
         started = perf_counter()
         self.committing_since = monotonic()
-        self._transactions.commit(work, self.group_metadata())
+        ends = self._transactions.commit(work, self.group_metadata())
+        self._checkpoints.committed(work, ends)
         self.committing_since = None
         self._observer.committed(work, perf_counter() - started)
         failpoints.done("B7")

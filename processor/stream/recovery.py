@@ -1,17 +1,36 @@
-"""Rebuilds partitions from their changelogs: step A2."""
+"""Rebuilds partitions from their local checkpoints and the rest of their changelogs: step A2."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.contracts import topics
-from processor.contracts.outputs import decode_account
+from processor.stream.checkpoint import Changes
+from processor.stream.checkpoint_writer import CheckpointWriter
+from processor.stream.event_ids import unpack
+from processor.stream.frames import Stamp
 from processor.stream.partition import PartitionProcessor
 
 CHANGELOGS: Final = (topics.ACCOUNT_STATE, topics.EVENT_IDS)
+ADMIN_TIMEOUT_S: Final = 30
+BATCH_RECORDS: Final = 10_000
+
+Place = tuple[str, int]
+"""Topic and partition."""
 
 log = structlog.get_logger()
 
@@ -24,15 +43,102 @@ class RecoveryStalledError(Exception):
     """
 
 
-def recover(config: dict[str, Any], processors: list[PartitionProcessor], patience_s: float) -> int:
+class Changelogs(NamedTuple):
+    """What the broker says about the changelogs: which ones they are, and from where to where they reach now."""
+
+    cluster_id: str
+    topic_ids: dict[str, str]
+    first: dict[Place, int]
+    end: dict[Place, int]
+    """The high watermark, which counts undecided records too."""
+
+
+def recover(
+    config: dict[str, Any],
+    app_id: str,
+    processors: list[PartitionProcessor],
+    checkpoints: CheckpointWriter,
+    patience_s: float,
+) -> int:
     """Fills the processors with everything committed so far; returns the number of records read.
 
     Reads committed records up to the high watermark that includes undecided ones: a dead predecessor's open
     transaction holds back whatever a later owner has committed behind it, so stopping at the last stable offset could
     miss committed debits.
     """
+    deadline = monotonic() + patience_s
+    changelogs = _describe(config, [processor.number for processor in processors])
+    starts: dict[Place, int] = {}
+    for processor in processors:
+        starts |= _load(processor, app_id, changelogs, checkpoints)
+    if anew := sorted({number for (_, number), start in starts.items() if not start}):
+        log.info("reading changelogs from their beginning", partitions=anew)
     owners = {processor.number: processor for processor in processors}
-    targets = _high_watermarks(config, list(owners))
+    records = _read(config, owners, starts, changelogs.end, checkpoints, deadline)
+    for processor in processors:
+        runs, packed = checkpoints.recovered(processor.number)
+        processor.ids.install(runs, b"")
+        processor.ids.fresh.update(unpack(packed))
+        checkpoints.adopted(processor.number, processor.ids)
+        processor.restored()
+    return records
+
+
+def _describe(config: dict[str, Any], numbers: list[int]) -> Changelogs:
+    """The ends are taken after A1, so everything a predecessor committed is below them."""
+    admin = AdminClient(config)
+    described = admin.describe_topics(TopicCollection(list(CHANGELOGS)), request_timeout=ADMIN_TIMEOUT_S)
+    offsets = []
+    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+        wanted = {TopicPartition(topic, number): spec for topic in CHANGELOGS for number in numbers}
+        answers = admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
+        )
+        offsets.append({(tp.topic, tp.partition): answer.result().offset for tp, answer in answers.items()})
+    return Changelogs(
+        cluster_id=admin.list_topics(CHANGELOGS[0], timeout=ADMIN_TIMEOUT_S).cluster_id,
+        topic_ids={topic: str(answer.result().topic_id) for topic, answer in described.items()},
+        first=offsets[0],
+        end=offsets[1],
+    )
+
+
+def _load(
+    processor: PartitionProcessor, app_id: str, changelogs: Changelogs, checkpoints: CheckpointWriter
+) -> dict[Place, int]:
+    """Restores what the local checkpoint holds; returns where to go on reading."""
+    number = processor.number
+    stamps = {
+        topic: Stamp(
+            cluster_id=changelogs.cluster_id,
+            app_id=app_id,
+            topic=topic,
+            topic_id=changelogs.topic_ids[topic],
+            partitions=processor.partitions,
+            partition=number,
+        )
+        for topic in CHANGELOGS
+    }
+    kept = {topic: (changelogs.first[topic, number], changelogs.end[topic, number]) for topic in CHANGELOGS}
+    loaded = checkpoints.open(number, stamps, kept)
+    for topic, reason in loaded.problems.items():
+        offset = loaded.offsets[topic]
+        log.warning("checkpoint not used as it is", partition=number, topic=topic, reason=reason, from_offset=offset)
+    processor.table.restore(loaded.accounts)
+    return {(topic, number): offset for topic, offset in loaded.offsets.items()}
+
+
+def _read(
+    config: dict[str, Any],
+    owners: dict[int, PartitionProcessor],
+    starts: dict[Place, int],
+    ends: dict[Place, int],
+    checkpoints: CheckpointWriter,
+    deadline: float,
+) -> int:
+    open_ends = {place for place, end in ends.items() if starts[place] < end}
+    if not open_ends:
+        return 0
     consumer = Consumer(
         {
             **config,
@@ -42,47 +148,53 @@ def recover(config: dict[str, Any], processors: list[PartitionProcessor], patien
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 20,
+            "fetch.message.max.bytes": 4 << 20,
             "queued.max.messages.kbytes": 65_536,
         }
     )
+    records = 0
     try:
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in targets])
-        records = _read(consumer, owners, targets, monotonic() + patience_s)
+        consumer.assign([TopicPartition(*place, starts[place] or OFFSET_BEGINNING) for place in open_ends])
+        while open_ends:
+            # One call would wait for all of the batch or all of the time.
+            batch = consumer.consume(1, 0.2) + consumer.consume(BATCH_RECORDS, 0)
+            records += _restore(batch, owners, checkpoints)
+            open_ends -= _reached(batch, ends)
+            if monotonic() > deadline:
+                raise RecoveryStalledError(f"{sorted(open_ends)} not read to the end in time")
     finally:
         consumer.close()
-    for processor in processors:
-        processor.restored()
     return records
 
 
-def _high_watermarks(config: dict[str, Any], numbers: list[int]) -> dict[tuple[str, int], int]:
-    admin = AdminClient(config)
-    wanted = {TopicPartition(topic, number): OffsetSpec.latest() for topic in CHANGELOGS for number in numbers}
-    ends = admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=30)
-    return {(tp.topic, tp.partition): end.result().offset for tp, end in ends.items()}
+def _reached(batch: Iterable[Record], ends: dict[Place, int]) -> set[Place]:
+    """Returns the places that are read to their end; that is told behind control records too, and as an error."""
+    reached = set()
+    for record in batch:
+        error = record.error()
+        if error is None:
+            continue
+        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            raise KafkaException(error)
+        place = record.topic(), record.partition()
+        if record.offset() >= ends[place]:
+            reached.add(place)
+    return reached
 
 
-def _read(
-    consumer: Consumer, owners: dict[int, PartitionProcessor], targets: dict[tuple[str, int], int], deadline: float
-) -> int:
-    records, open_ends = 0, {end for end, offset in targets.items() if offset > 0}
-    while open_ends:
-        # One call would wait for all of the batch or all of the time.
-        for record in consumer.consume(1, 0.2) + consumer.consume(10_000, 0):
-            topic, number = record.topic(), record.partition()
-            error = record.error()
-            if error is not None:
-                if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                    raise KafkaException(error)
-                # The position at the end of the partition, behind control records too.
-                if record.offset() >= targets[topic, number]:
-                    open_ends.discard((topic, number))
-                continue
-            records += 1
-            if topic == topics.ACCOUNT_STATE:
-                owners[number].table.restore(decode_account(record.value()))
-            else:
-                owners[number].ids.restore(record.value())
-        if monotonic() > deadline:
-            raise RecoveryStalledError(f"{sorted(open_ends)} not read to the end in time")
-    return records
+def _restore(batch: Iterable[Record], owners: dict[int, PartitionProcessor], checkpoints: CheckpointWriter) -> int:
+    """Applies committed records to the tables and hands them to the checkpoints; returns how many there were."""
+    by_place: dict[Place, list[Record]] = defaultdict(list)
+    for record in batch:
+        if record.error() is None:
+            by_place[record.topic(), record.partition()].append(record)
+    for (topic, number), records in by_place.items():
+        last = records[-1]
+        end, at_ms = last.offset() + 1, last.timestamp()[1]
+        if topic == topics.ACCOUNT_STATE:
+            accounts = {record.key(): record.value() for record in records}
+            owners[number].table.restore(accounts)
+            checkpoints.add(number, Changes(accounts, end, [], None, at_ms))
+        else:
+            checkpoints.add(number, Changes({}, None, [record.value() for record in records], end, at_ms))
+    return sum(map(len, by_place.values()))

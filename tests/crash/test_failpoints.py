@@ -10,7 +10,8 @@ from tests.crash.proof import prove
 from tests.crash.workers import WorkerProcess, lag, wait_until
 
 EVENTS = 6_000
-SMALL_BATCHES = {"CREDITS_BATCH_MAX_EVENTS": "400"}
+SMALL_BATCHES = {"CREDITS_BATCH_MAX_EVENTS": "400", "CREDITS_CHECKPOINT_INTERVAL_S": "0"}
+"""Many cycles, each of which is in the local checkpoint soon after its commit."""
 
 
 @pytest.fixture
