@@ -11,6 +11,7 @@ from processor.cli.money import show_time
 from processor.domain.account import Account, Autopay, Recharge
 from processor.domain.ledger import Entry
 from processor.domain.money import show
+from processor.domain.pools import LicenceSet
 
 
 def print_account(account: Account) -> None:
@@ -25,7 +26,15 @@ def print_account(account: Account) -> None:
     summary.add_row("Auto-pay", Text(autopay_in_words(account.autopay, currency)))
     summary.add_row("Recharge", Text(recharge_in_words(account.recharge, currency)))
     summary.add_row("Ledger", Text(f"{account.revision:,} entries"))
+    if account.licences:
+        summary.add_row("Licences", Text(licences_in_words(account.licences[-1])))
     console.print(summary)
+    if account.pools:
+        pools = Table("pool", "month", title_justify="left")
+        pools.add_column("minutes used", justify="right")
+        for use in account.pools:
+            pools.add_row(Text(use.pool), use.month, f"{use.used_minutes:,}")
+        console.print(pools)
     if account.lots:
         lots = Table("lot", "purchased", "expires", title_justify="left")
         for heading in ("paid", "left"):
@@ -39,6 +48,12 @@ def print_account(account: Account) -> None:
                 show(lot.remaining_micros, currency),
             )
         console.print(lots)
+
+
+def licences_in_words(licences: LicenceSet) -> str:
+    """Names the licences and from when on they count."""
+    named = ", ".join(f"{each.count:,} {each.capability} {each.country}" for each in licences.licences)
+    return f"{named or 'no licences with minutes'} from {show_time(licences.effective_at)}"
 
 
 def print_entries(tenant: str, entries: Sequence[Entry], total: int) -> None:
@@ -67,7 +82,14 @@ def entry_in_words(entry: Entry) -> str:
         return ", ".join(lot.lot_id for lot in entry.lots) or "paid the overdraft"
     kind = usage.call_type or usage.leg_kind or "leg"
     words = [f"{kind} to {usage.destination}" if usage.destination else kind]
-    words.append(f"{usage.billed_seconds} s" if usage.decision == "credits" else f"{usage.decision}: {usage.reason}")
+    if usage.pool_minutes:
+        words.append(f"{usage.pool_minutes} min {'from' if usage.pool_minutes > 0 else 'back to'} {usage.pool}")
+    if entry.kind == "refund":
+        words.append(f"{usage.reason} of {usage.corrects}")
+    elif usage.decision in ("credits", "split"):
+        words.append(f"{usage.credit_seconds} s")
+    elif usage.decision != "pool":
+        words.append(f"{usage.decision}: {usage.reason}")
     return ", ".join([*words, *entry.flags])
 
 

@@ -83,7 +83,7 @@ def fund(
     entry = send(settings, command, timeout)
     assert isinstance(entry, Entry)  # noqa: S101 - what a funding leads to
     if as_json:
-        _print_json(entry)
+        print_json(entry)
     else:
         added, balance = show(entry.amount_micros, entry.currency), show(entry.balance_micros, entry.currency)
         click.echo(f"{tenant}: {added} added, the balance is {balance} (ledger entry {entry.entry_id}).")
@@ -160,7 +160,7 @@ def autopay(
     assert isinstance(account, Account)  # noqa: S101 - what auto-pay settings lead to
     assert account.autopay is not None  # noqa: S101
     if as_json:
-        _print_json(account.autopay)
+        print_json(account.autopay)
     else:
         click.echo(f"{tenant}: {autopay_in_words(account.autopay, account.currency)}")
 
@@ -185,7 +185,7 @@ def balance(tenant: str, brokers: str | None, as_json: bool) -> None:
     if account is None:
         raise _unknown(tenant)
     if as_json:
-        _print_json(account)
+        print_json(account)
     else:
         print_account(account)
 
@@ -228,7 +228,7 @@ def ledger(tenant: str, last: int | None, brokers: str | None, as_json: bool) ->
     entries: list[Entry] = [decode_entry(value).data for value in newest]
     if as_json:
         for entry in entries:
-            _print_json(entry)
+            print_json(entry)
     else:
         print_entries(tenant, entries, seen)
 
@@ -261,7 +261,7 @@ def _unknown(tenant: str) -> CommandFailed:
     return CommandFailed(f"there is no account {tenant}: nothing was ever funded, set or used under this tenant id")
 
 
-def _print_json(document: object) -> None:
+def print_json(document: object) -> None:
     import msgspec
 
     click.echo(msgspec.json.encode(document))

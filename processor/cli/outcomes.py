@@ -12,10 +12,10 @@ from processor.contracts import topics
 from processor.contracts.outputs import decode_account, decode_entry, decode_notification
 from processor.domain.account import Account
 from processor.domain.ledger import Entry
-from processor.domain.messages import Adjusted, AutopaySet, Funded, RechargeReset
+from processor.domain.messages import Adjusted, AutopaySet, Funded, LicencesSet, RechargeReset
 from processor.settings import Settings
 
-Command = Funded | AutopaySet | Adjusted | RechargeReset
+Command = Funded | AutopaySet | LicencesSet | Adjusted | RechargeReset
 
 SOURCE: Final = "/credits-command-line"
 FLUSH_S: Final = 10.0
@@ -25,6 +25,7 @@ REFUSALS: Final = {
     "in_future": "the purchase date lies in the future",
     "negative": "an amount is negative",
     "zero": "the amount is zero",
+    "too_many_changes": "the licences change more often than four times a day",
     "unknown_tenant": "nothing was ever funded, set or used under this tenant id",
     "below_minimum": "the payment is below the smallest one the operator allows (50.00 unless set otherwise)",
     "above_maximum": "an amount, or the payment times --max-units, is above 1,000,000.00, or the balance would be",
@@ -128,7 +129,12 @@ def _outcome(topic: str, value: bytes, command: Command) -> Entry | Account | No
             return entry
     elif topic == topics.ACCOUNT_STATE and type(command) not in ENTRY_KINDS:
         account = decode_account(value)
-        set_by = account.autopay.set_by if account.autopay is not None else None
-        if command.id == (set_by if isinstance(command, AutopaySet) else account.recharge.reset_by):
+        if command.id in _named_by(account):
             return account
     return None
+
+
+def _named_by(account: Account) -> set[str | None]:
+    """Returns the ids of the commands that the account names."""
+    set_by = {account.autopay.set_by} if account.autopay is not None else set()
+    return {account.recharge.reset_by} | set_by | {each.set_by for each in account.licences}

@@ -32,7 +32,9 @@ def write_deck(path: Path) -> Path:
 
 
 def price(number: str, connected_ms: int) -> int:
-    """Prices a leg by the longest prefix, whole minutes, half up: the rule in its simplest words."""
+    """Prices a leg by the longest prefix, whole minutes, half up; UK premium numbers are refused."""
+    if number.startswith("+449"):
+        return 0
     prefix = max((prefix for prefix in RATES if number.startswith("+" + prefix)), key=len)
     return RATES[prefix] * -(-connected_ms // 60_000)
 
