@@ -25,6 +25,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "settings": ("processor.cli.settings:settings", "The effective settings and where each comes from."),
     },
     "Change": {
+        "licences": ("processor.cli.licences:licences", "Set the licences that bring a tenant minutes."),
         "fund": ("processor.cli.accounts:fund", "Add funds to a tenant's account."),
         "adjust": ("processor.cli.adjustments:adjust", "Add an amount to a tenant's balance, or take it."),
         "autopay": ("processor.cli.accounts:autopay", "Set when and how much is paid automatically."),
