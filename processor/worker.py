@@ -14,11 +14,13 @@ import uvloop
 
 from processor.contracts import topics
 from processor.contracts.decks import load_decks
+from processor.domain.errors import InvariantViolated
 from processor.domain.tariff import Tariff
 from processor.observability.canonical import CanonicalLine
 from processor.observability.census import Census
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
+from processor.observability.violations import Violations
 from processor.settings import Settings
 from processor.stream.batch_transport import BatchApp, NoTables
 from processor.stream.checkpoint_writer import CheckpointWriter
@@ -74,6 +76,8 @@ class Worker:
         self.settings = settings
         self.data_dir = DataDir(settings.data_dir, settings.instance)
         self.metrics = Metrics()
+        self.violations = Violations(self.data_dir.path / "violations")
+        self.metrics.invariants.labels("account").inc(self.violations.count)
         self.rates = Rates(
             settings.rates,
             lambda: Tariff(load_decks(settings.rates, settings.default_currency), settings.policy),
@@ -102,7 +106,7 @@ class Worker:
             self.metrics,
             batch_max_events=settings.batch_max_events,
             linger_s=settings.linger_ms / 1000,
-            on_death=die,
+            on_death=self.die,
         )
         self.lane = Lane(
             consumer_config(settings, self.data_dir.instance),
@@ -110,14 +114,20 @@ class Worker:
             self.cycle,
             batch_max_events=settings.batch_max_events,
             patience_s=RECOVERY_PATIENCE_S,
-            on_death=die,
+            on_death=self.die,
         )
         self.cycle.group_metadata = self.lane.group_metadata
         self.health = Health(lambda: self.lane.assigned, lambda: self.cycle.committing_since)
         owned = self.cycle.processors.values
-        self.census = Census(self.metrics.registry, owned, self.lane.lag, settings.policy)
+        self.census = Census(self.metrics.registry, owned, lambda: self.lane.lag, settings.policy)
         self.canonical_line = CanonicalLine(self.metrics.registry)
-        self.app = faust_app(settings, self.lane, self.cycle)
+        self.app = faust_app(settings, self.lane, self.cycle, self.die)
+
+    def die(self, error: BaseException) -> None:
+        """Ends the process at once; the next one tells Prometheus if the books did not agree."""
+        if isinstance(error, InvariantViolated):
+            self.violations.add()
+        die(error)
 
     async def run(self) -> None:
         """Works until SIGTERM or SIGINT, then settles the running commit and leaves the group.
@@ -189,7 +199,7 @@ def consumer_config(settings: Settings, instance: str) -> dict[str, Any]:
     }
 
 
-def faust_app(settings: Settings, lane: Lane, cycle: Cycle) -> BatchApp:
+def faust_app(settings: Settings, lane: Lane, cycle: Cycle, on_death: Callable[[BaseException], None]) -> BatchApp:
     """The Faust frame: one agent that hands every batch to the cycle."""
     app = BatchApp(
         settings.app_id,
@@ -212,7 +222,7 @@ def faust_app(settings: Settings, lane: Lane, cycle: Cycle) -> BatchApp:
             try:
                 cycle.offer(event.message.value)
             except Exception as error:  # noqa: BLE001 - Faust would restart the agent and lose the batch
-                die(error)
+                on_death(error)
             event.ack()
 
     return app

@@ -7,6 +7,7 @@ goes wrong here ends the process: a partition without an owner must never be rea
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
@@ -18,6 +19,7 @@ from processor.stream import failpoints
 log = structlog.get_logger()
 
 POLL_S: Final = 0.2
+LAG_EVERY_S: Final = 5.0
 
 
 class Batch(NamedTuple):
@@ -76,6 +78,9 @@ class Lane:
         self._incremental = config.get("group.protocol") == "consumer"
         self._consumer = Consumer(config)
         self._metadata: object = None
+        self.lag: dict[str, int] = {}
+        """How many records are not fetched yet, by topic, as the last fetches told."""
+        self._lag_due = 0.0
         self.assigned = False
         """Whether the last rebalance has been completed: what is assigned is adopted and being fetched."""
         self._sequence = 0
@@ -104,15 +109,6 @@ class Lane:
         """
         return self._consumer.consumer_group_metadata() if self._incremental else self._metadata
 
-    def lag(self) -> dict[str, int]:
-        """Returns how many records are not fetched yet, by topic, as the last fetches told; asks no broker."""
-        behind = dict.fromkeys(self._topics, 0)
-        for at in self._consumer.position(self._consumer.assignment()):
-            _, end = self._consumer.get_watermark_offsets(at, cached=True)
-            if at.offset >= 0:
-                behind[at.topic] += max(end - at.offset, 0)
-        return behind
-
     def assignment(self) -> list[TopicPartition]:
         """Asked by Faust; the lane owns the assignment itself."""
         return []
@@ -124,9 +120,21 @@ class Lane:
             )
             while not self._stopping.is_set():
                 self._poll_once()
+                if monotonic() > self._lag_due:
+                    self.lag = self._measured_lag()
+                    self._lag_due = monotonic() + LAG_EVERY_S
             self._consumer.close()
         except BaseException as error:  # noqa: BLE001 - the thread's last word: the process ends with it
             self._on_death(error)
+
+    def _measured_lag(self) -> dict[str, int]:
+        """Asks no broker. Belongs to the polling thread: anywhere else it would wait for a rebalance to end."""
+        behind = dict.fromkeys(self._topics, 0)
+        for at in self._consumer.position(self._consumer.assignment()):
+            _, end = self._consumer.get_watermark_offsets(at, cached=True)
+            if at.offset >= 0:
+                behind[at.topic] += max(end - at.offset, 0)
+        return behind
 
     def _poll_once(self) -> None:
         # One call would wait until all of the batch or all of the time is there.
