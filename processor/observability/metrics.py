@@ -174,6 +174,7 @@ class Metrics:
         self.partitions = gauge("assigned_partitions", "Partitions owned by this worker.")
         self.event_ids = gauge("event_ids", "Identities remembered for de-duplication.")
         self.event_ids.set_function(lambda: sum(len(owned.ids) for owned in self._owned))
+        self.unrateable = counter("unrateable", "Legs that no deck row priced, and that were free by the setting.")
         self.decks = Gauge(
             "credits_rate_decks_info",
             "1 for every rate deck in use, by its id (`deck`) and `version`.",
@@ -216,6 +217,8 @@ class Metrics:
         self.refunded.inc(work.refunded_micros)
         for pool, minutes in work.pool_minutes.items():
             self.pool_minutes.labels(pool).inc(minutes)
+        if work.unrated:
+            self.unrateable.inc(work.unrated)
         for kind, count in work.notices.items():
             self.notifications.labels(kind).inc(count)
         for status, count in work.decided.items():

@@ -6,6 +6,7 @@ from datetime import datetime
 from confluent_kafka import Message as Record
 
 from processor.contracts import topics
+from processor.domain.coverage import UNRATEABLE
 from processor.domain.errors import InputRejected, InvariantViolated
 from processor.domain.ledger import Entry, RechargeRequest
 from processor.stream import dead_letters
@@ -38,6 +39,8 @@ class Work:
         self.blocked: Counter[str] = Counter()
         self.usage: dict[tuple[str, str], list[int]] = {}
         """(kind, decision) -> number of legs, micros debited."""
+        self.unrated = 0
+        """Legs that no deck row priced, and that were free."""
         self.pool_minutes: Counter[str] = Counter()
         """Plan -> minutes that its pools have paid for."""
         self.refunded_micros = 0
@@ -61,6 +64,8 @@ class Work:
             self._corrected(kind, entries)
             return
         decision = usage.decision
+        if usage.reason == UNRATEABLE.reason:
+            self.unrated += 1
         tally = self.usage.get((kind, decision))
         if tally is None:
             tally = self.usage[kind, decision] = [0, 0]
