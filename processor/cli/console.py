@@ -114,7 +114,12 @@ def add(
 @_database
 @_data_dir
 def list_tokens(database: str | None, data_dir: Path | None) -> None:
-    """List the tokens by name; the tokens themselves are not known."""
+    """List the tokens by name; the tokens themselves are not known.
+
+    \b
+    Example:
+      credits console token list
+    """
     from datetime import UTC, datetime
 
     for holder, expires_ms in _access(make_settings(data_dir=data_dir, console_database=database)).tokens():
@@ -128,7 +133,12 @@ def list_tokens(database: str | None, data_dir: Path | None) -> None:
 @_database
 @_data_dir
 def revoke(name: str, database: str | None, data_dir: Path | None) -> None:
-    """End a token and the sessions that were opened with it."""
+    """End a token and the sessions that were opened with it.
+
+    \b
+    Example:
+      credits console token revoke finance
+    """
     if not _access(make_settings(data_dir=data_dir, console_database=database)).revoke_token(name):
         raise CommandFailed(f"there is no token named {name!r}: `credits console token list` shows them")
 
