@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from hashlib import blake2b
-from typing import BinaryIO, Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from processor.adapters import events, times
 from processor.adapters.options import Options
@@ -45,7 +45,7 @@ class Record(NamedTuple):
     amaflags: str
 
 
-def rows(stream: BinaryIO) -> Iterator[CsvRow | Rejected]:
+def rows(stream: IO[bytes]) -> Iterator[CsvRow | Rejected]:
     """Yields the rows of a `Master.csv`."""
     return csv_rows(stream)
 

@@ -1,7 +1,7 @@
 """Converts files and rows of any vendor; every row has exactly one outcome."""
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final, Literal, TypeVar, get_args
+from typing import IO, Final, Literal, TypeVar, get_args
 
 from processor.adapters import asterisk, freeswitch, graph, twilio
 from processor.adapters.options import Options
@@ -25,7 +25,7 @@ _ROWS: Final = {
 }
 
 
-def convert(vendor: Vendor, stream: BinaryIO, options: Options) -> Iterator[Outcome]:
+def convert(vendor: Vendor, stream: IO[bytes], options: Options) -> Iterator[Outcome]:
     """Converts the rows of a file, in constant memory and in their order. Raises only what reading `stream` raises."""
     for row in _ROWS[vendor](stream):
         if isinstance(row, Rejected):

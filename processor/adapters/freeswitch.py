@@ -5,7 +5,7 @@ exact. Both legs of a bridged call may be logged. Source: the module and `switch
 """
 
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 import msgspec
 from msgspec import Struct
@@ -69,7 +69,7 @@ class Cdr(Struct, frozen=True, gc=False):
 _decoder: Final = msgspec.json.Decoder(Cdr, strict=False)
 
 
-def rows(stream: BinaryIO) -> Iterator[Row | Rejected]:
+def rows(stream: IO[bytes]) -> Iterator[Row | Rejected]:
     """Yields the records of files as the module writes them, of arrays and of newline-delimited JSON."""
     return json_rows(stream)
 

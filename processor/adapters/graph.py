@@ -7,7 +7,7 @@ Sources: learn.microsoft.com/graph/api/resources/callrecords-pstncalllogrow and 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import BinaryIO, Final, Literal, get_args
+from typing import IO, Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -71,7 +71,7 @@ class LogRow(Struct, rename="camel", frozen=True, gc=False):
 _decoder: Final = msgspec.json.Decoder(LogRow)
 
 
-def rows(stream: BinaryIO) -> Iterator[Row | Rejected]:
+def rows(stream: IO[bytes]) -> Iterator[Row | Rejected]:
     """Yields the rows of pages as the API answers, of arrays of rows, or of newline-delimited rows or pages."""
     return json_rows(stream, LISTS)
 

@@ -9,7 +9,7 @@ import csv
 import re
 from collections.abc import Iterator
 from json import JSONDecoder
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from processor.adapters.outcome import Rejected
 
@@ -43,7 +43,7 @@ class CsvRow(NamedTuple):
     fields: list[str]
 
 
-def json_rows(stream: BinaryIO, lists: frozenset[str] = frozenset()) -> Iterator[Row | Rejected]:
+def json_rows(stream: IO[bytes], lists: frozenset[str] = frozenset()) -> Iterator[Row | Rejected]:
     """Yields the rows of newline-delimited JSON, of arrays, of pages, and of any of them one after the other.
 
     A page is an object that holds its rows under one of the names in `lists`. What is no JSON is rejected; reading
@@ -72,7 +72,7 @@ def json_rows(stream: BinaryIO, lists: frozenset[str] = frozenset()) -> Iterator
             text.resume()
 
 
-def csv_rows(stream: BinaryIO) -> Iterator[CsvRow | Rejected]:
+def csv_rows(stream: IO[bytes]) -> Iterator[CsvRow | Rejected]:
     """Yields the rows of an RFC 4180 file without heading, in UTF-8."""
     taken: list[str] = []
 
@@ -104,7 +104,7 @@ class _Malformed(Exception):  # noqa: N818
 class _Text:
     """The part of a stream that is being looked at, with a position in it and its line."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self._kept: int | None = None

@@ -6,7 +6,7 @@ Sources: twilio.com/docs/voice/api/call-resource, …/voice-insights/api/confere
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 import msgspec
 from msgspec import Struct
@@ -69,7 +69,7 @@ class Resource(Struct, frozen=True, gc=False):
 _decoder: Final = msgspec.json.Decoder(Resource)
 
 
-def rows(stream: BinaryIO) -> Iterator[Row | Rejected]:
+def rows(stream: IO[bytes]) -> Iterator[Row | Rejected]:
     """Yields the resources of lists as the API answers, of arrays, or of newline-delimited resources or lists."""
     return json_rows(stream, LISTS)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TextIO
+from typing import IO, TYPE_CHECKING, Final, Literal, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -22,7 +23,7 @@ REPORT_ROWS: Final = 1000
 
 @click.command()
 @click.argument("vendor", type=click.Choice(["graph", "freeswitch", "asterisk", "twilio"]))
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--tenant", required=True, metavar="TENANT", help="Whose usage it is.")
 @click.option("--region", default="US", show_default=True, help="Completes numbers in national form; ISO 3166-1.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of times without a zone, as Asterisk writes them.")
@@ -45,7 +46,7 @@ REPORT_ROWS: Final = 1000
 @json_option
 def convert(
     vendor: Vendor,
-    file: BinaryIO,
+    file: str,
     tenant: str,
     region: str,
     timezone: str,
@@ -75,11 +76,11 @@ def convert(
     from processor.cli.publishing import Publisher
 
     options = make_options(tenant, region, timezone, own, unlicensed)
-    with open_rejects(rejects, Path(file.name)) as kept:
+    with click.open_file(file, "rb") as stream, open_rejects(rejects, Path(file)) as kept:
         publisher = Publisher(client_conf(make_settings(brokers=brokers)), tenant) if publish else None
         out = click.get_binary_stream("stdout")
         tally = Tally(kept)
-        for outcome in _watched(convert_file(vendor, file, options), file):
+        for outcome in _watched(convert_file(vendor, stream, options), stream):
             tally.add(outcome)
             if isinstance(outcome, Converted):
                 if publisher is not None:
@@ -131,17 +132,22 @@ def open_rejects(
         yield file
 
 
-def _watched(outcomes: Iterator[Outcome], file: BinaryIO) -> Iterator[Outcome]:
+def _watched(outcomes: Iterator[Outcome], stream: IO[bytes]) -> Iterator[Outcome]:
     """Passes the outcomes on and shows how far they are, when somebody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     screen = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
-        seekable = file.seekable()
-        task = progress.add_task("", total=os.fstat(file.fileno()).st_size if seekable else None, rows=0)
+    # Where events scroll through the same terminal, they show the progress themselves.
+    hidden = not screen.is_terminal or sys.stdout.isatty()
+    with Progress(*columns, console=screen, transient=True, disable=hidden, redirect_stdout=False) as progress:
+        size = None
+        if stream.seekable():
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+        task = progress.add_task("", total=size, rows=0)
         for number, outcome in enumerate(outcomes, 1):
             if number % REPORT_ROWS == 0:
-                progress.update(task, rows=number, completed=file.tell() if seekable else 0)
+                progress.update(task, rows=number, completed=0 if size is None else stream.tell())
             yield outcome
