@@ -131,7 +131,7 @@ class _Supervisor:
         while not self._stopping:
             for index in self._due:
                 code = self._tend(index)
-                if code in (1, 2):  # a fault that a restart cannot mend, already explained by the child
+                if code is not None and self._hopeless(code):
                     self._stop(signal.SIGTERM, None)
                     self._wait_for_all()
                     return code
@@ -157,6 +157,14 @@ class _Supervisor:
             command = [*_this_command(), "--child", str(index)]
             self._children[index] = subprocess.Popen(command, preexec_fn=_ignore_hangups)
         return None
+
+    def _hopeless(self, code: int) -> bool:
+        """Tells whether to give up: at a fault that a restart cannot mend, already explained by the child.
+
+        Not while others work: what a starting process meets, such as a broken deck, need not concern them.
+        """
+        now = time.monotonic()
+        return code in (1, 2) and not any(now - self._started[index] > HEALTHY_AFTER_S for index in self._children)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del number, frame
