@@ -48,27 +48,32 @@ class Notification(Struct, kw_only=True):
     datacontenttype: str = "application/json"
 
 
+class _LotGlimpse(Struct, gc=False):
+    expires_at: datetime
+    expiry_noticed: bool = False
+
+
+class _RechargeGlimpse(Struct, gc=False):
+    in_flight: str | None = None
+    deadline_at: datetime | None = None
+    not_before: datetime | None = None
+    blocked_until: datetime | None = None
+
+
+class AccountGlimpse(Struct, gc=False):
+    """What must be known of every account of a partition before anything happens to it."""
+
+    tenant_id: str
+    lots: list[_LotGlimpse]
+    recharge: _RechargeGlimpse
+
+
 encode = msgspec.json.Encoder().encode
 decode_entry = msgspec.json.Decoder(LedgerEvent).decode
 decode_request = msgspec.json.Decoder(RechargeRequested).decode
 decode_notification = msgspec.json.Decoder(Notification).decode
 decode_account = msgspec.json.Decoder(Account).decode
-
-
-class _RechargeGlimpse(Struct):
-    in_flight: str | None = None
-
-
-class _AccountGlimpse(Struct):
-    recharge: _RechargeGlimpse
-
-
-_glimpse = msgspec.json.Decoder(_AccountGlimpse).decode
-
-
-def waits_for_recharge(account: bytes) -> bool:
-    """Tells of a record of `account.state.v1` whether a recharge is in flight, without decoding all of it."""
-    return _glimpse(account).recharge.in_flight is not None
+glimpse = msgspec.json.Decoder(AccountGlimpse).decode
 
 
 def entry_record(entry: Entry) -> bytes:

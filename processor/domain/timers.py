@@ -4,7 +4,9 @@
 twice, or late, does the same as once and in time.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 
 from processor.domain import recharge
 from processor.domain.account import Account
@@ -12,7 +14,47 @@ from processor.domain.policy import Policy
 from processor.domain.posting import Outcome, Timer, conclude, expire, notice, timer
 
 
-def next_due(account: Account, policy: Policy) -> datetime | None:
+class TimedLot(Protocol):
+    """What `next_due` reads of a lot."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it is forfeited."""
+
+    @property
+    def expiry_noticed(self) -> bool:
+        """Whether that is announced."""
+
+
+class TimedRecharge(Protocol):
+    """What `next_due` reads of the recharge state machine."""
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When the recharge in flight is asked for again."""
+
+    @property
+    def not_before(self) -> datetime | None:
+        """When the pause ends."""
+
+    @property
+    def blocked_until(self) -> datetime | None:
+        """When the blocked window ends."""
+
+
+class Timed(Protocol):
+    """What `next_due` reads of an account, so that a recovery need not decode all of it."""
+
+    @property
+    def lots(self) -> Sequence[TimedLot]:
+        """In burn order."""
+
+    @property
+    def recharge(self) -> TimedRecharge:
+        """The state machine."""
+
+
+def next_due(account: Timed, policy: Policy) -> datetime | None:
     """Returns when the account next needs the clock, None when it never does; later than the last `due`."""
     state, times = account.recharge, []
     if account.lots:
@@ -23,6 +65,17 @@ def next_due(account: Account, policy: Policy) -> datetime | None:
                 break
     times += [at for at in (state.deadline_at, state.not_before, state.blocked_until) if at is not None]
     return min(times, default=None)
+
+
+def may_be_sooner(account: Account, outcome: Outcome) -> bool:
+    """Tells whether the outcome may have moved `next_due` forward; False for the many charges that only spend money."""
+    entries = outcome.entries
+    return (
+        len(entries) != 1
+        or entries[0].kind != "charge"
+        or bool(outcome.requests or outcome.notices)
+        or account.recharge.blocked_until is not None
+    )
 
 
 def due(account: Account, policy: Policy, now: datetime) -> Outcome:

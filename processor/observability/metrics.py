@@ -143,6 +143,7 @@ class Metrics:
             "Recharges by outcome; unknown counts the deadlines that passed, after which it is asked for again.",
             outcome=RECHARGE_OUTCOMES,
         )
+        self.timers = counter("timers", "Times that something of an account was due by the clock alone.")
         self.blocked = counter(
             "autopay_blocked",
             "Notices that a limit holds payments back; burst is an alarm, it holds nothing back.",
@@ -223,13 +224,15 @@ class Metrics:
             self.notifications.labels(kind).inc(count)
         for status, count in work.decided.items():
             self.recharges.labels(status).inc(count)
+        self.timers.inc(work.timers)
         for request in work.requests:
             self.recharges.labels("requested" if request.attempt == 1 else "unknown").inc()
         for reason, count in work.blocked.items():
             self.blocked.labels(reason).inc(count)
         self.step_s.labels("decode_apply").observe(work.apply_s)
         self.step_s.labels("commit").observe(commit_s)
-        self.batch_events.observe(work.events)
+        if work.events:
+            self.batch_events.observe(work.events)
         committed_at = datetime.now(UTC)
         self.age_s.observe_all([(committed_at - at).total_seconds() for at in work.happened_at])
         for arrived_ms, records in work.arrivals:

@@ -5,10 +5,11 @@ Everything here runs on the event loop's thread; only `Transactions.commit` runs
 
 import asyncio
 import gc
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic, perf_counter
 from typing import Final, Protocol
 
@@ -28,6 +29,13 @@ log = structlog.get_logger()
 
 BATCHES_WAITING_MAX: Final = 4
 """Fetched batches that may wait: enough to keep the loop busy, few enough to bound memory."""
+
+
+TIMERS_MAX: Final = 1000
+"""Timers per transaction: at the end of a month many are due at once, and usage must not wait for all of them."""
+
+TIMERS_REST: Final = timedelta(seconds=3)
+"""How long timers wait after an assignment, so that results which arrived while nobody worked are read first."""
 
 
 class Observer(Protocol):
@@ -64,6 +72,7 @@ class Cycle:
         batch_max_events: int,
         linger_s: float,
         on_death: Callable[[BaseException], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.processors: dict[int, PartitionProcessor] = {}
         self.group_metadata: Callable[[], object] = lambda: None
@@ -76,6 +85,10 @@ class Cycle:
         self._batch_max_events = batch_max_events
         self._linger_s = linger_s
         self._on_death = on_death
+        self._clock = clock
+        self._positions: dict[tuple[str, int], int] = {}
+        """The position behind the last record that was applied, by topic and partition."""
+        self._timers_from = clock()
         self._queue: deque[list[Record]] = deque()
         self._next_sequence = 0
         self._wake = asyncio.Event()
@@ -128,7 +141,7 @@ class Cycle:
             self._arrival.clear()
             await self._arrival.wait()
 
-    async def adopt(self, numbers: set[int]) -> None:
+    async def adopt(self, numbers: set[int], positions: dict[tuple[str, int], int]) -> None:
         """A2: rebuilds newly assigned partitions; nothing of them has been fetched yet."""
         started = perf_counter()
         fresh = [self._new_processor(number, self._tariff) for number in sorted(numbers)]
@@ -139,9 +152,11 @@ class Cycle:
                     raise InvariantViolated(f"partition {processor.number} is adopted while it is owned")
                 processor.tariff = self._tariff  # the rates may have changed during the recovery
                 self.processors[processor.number] = processor
+            self._positions |= positions
         # What was recovered stays; the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
+        self._timers_from = self._clock() + TIMERS_REST
         took = perf_counter() - started
         self._observer.recovered_partitions(records, took)
         self._observer.assigned(self.processors.values())
@@ -153,6 +168,7 @@ class Cycle:
             await self._settle()
             for number in numbers:
                 self.processors.pop(number, None)
+            self._positions = {place: at for place, at in self._positions.items() if place[1] not in numbers}
             # What was fetched and not applied is fetched again by the next owner.
             kept = ([record for record in records if record.partition() not in numbers] for records in self._queue)
             self._queue = deque(records for records in kept if records)
@@ -177,28 +193,44 @@ class Cycle:
         while True:
             if not self._queue:
                 self._wake.clear()
-                await self._tick_until_woken()
+                await self._tick_until_needed()
             if self._linger_s and len(self._queue) == 1:
                 await asyncio.sleep(self._linger_s)
             async with self._lock:
-                records = self._take()
-                if records:
-                    work = self._apply(records)
-                    await self._settle()
-                    failpoints.done("B3")
-                    loop = asyncio.get_running_loop()
-                    self._commit = loop.run_in_executor(self._committer, self._commit_work, work)
-                    self._commit.add_done_callback(self._commit_ended)
+                records = self._take() if self._queue else []
+                if records or self._until_due_s() <= 0:
+                    await self._commit_later(self._apply(records))
             await asyncio.sleep(0)
 
-    async def _tick_until_woken(self) -> None:
+    async def _commit_later(self, work: Work) -> None:
+        """Hands the cycle's work to the committing thread; timers that found nothing to do leave none."""
+        if not work.offsets:
+            return
+        await self._settle()
+        failpoints.done("B3")
+        loop = asyncio.get_running_loop()
+        self._commit = loop.run_in_executor(self._committer, self._commit_work, work)
+        self._commit.add_done_callback(self._commit_ended)
+
+    async def _tick_until_needed(self) -> None:
+        """Returns when a batch is queued or a timer is due."""
         while True:
             self._observer.ticked()
+            pause_s = self._until_due_s()
+            if pause_s <= 0:
+                return
             try:
-                await asyncio.wait_for(self._wake.wait(), 1.0)
+                await asyncio.wait_for(self._wake.wait(), min(pause_s, 1.0))
             except TimeoutError:
                 continue
             return
+
+    def _until_due_s(self) -> float:
+        """Returns how long it takes until the next timer may fire."""
+        times = [due for processor in self.processors.values() if (due := processor.timers.next()) is not None]
+        if not times or not self._positions:
+            return math.inf
+        return (max(min(times), self._timers_from) - self._clock()).total_seconds()
 
     def _take(self) -> list[Record]:
         """B1: takes what is queued, in the order fetched, up to the limit of one transaction."""
@@ -216,18 +248,37 @@ class Cycle:
     def _apply(self, records: list[Record]) -> Work:
         """B2: no await in here, so a commit never sees half a message."""
         started = perf_counter()
-        work = Work(datetime.now(UTC))
+        work = Work(self._clock())
         touched = set()
         for topic, number, run in _runs(records):
             self.processors[number].process(topic, run, work)
             work.arrivals.append((run[0].timestamp()[1], len(run)))
             touched.add(number)
+        self._positions.update(work.offsets)
+        touched |= self._fire(work)
         for number in touched:
             self.processors[number].finish(work)
         work.apply_s = perf_counter() - started
         self._observer.ticked()
         failpoints.done("B2")
         return work
+
+    def _fire(self, work: Work) -> set[int]:
+        """Lets time do its part; returns the partitions that it changed.
+
+        The broker fences a stale group member by the input positions of its transaction, so there is always one: where
+        no record was applied, a position that is committed already.
+        """
+        fired: set[int] = set()
+        if work.now < self._timers_from or not self._positions:
+            return fired
+        for number, processor in self.processors.items():
+            if work.timers < TIMERS_MAX and processor.fire(work, TIMERS_MAX - work.timers):
+                fired.add(number)
+        if fired and not work.offsets:
+            place = next(iter(self._positions))
+            work.offsets[place] = self._positions[place]
+        return fired
 
     def _commit_work(self, work: Work) -> None:
         """B4 to B7, in the committing thread."""
@@ -258,6 +309,8 @@ class Cycle:
 
 def _runs(records: list[Record]) -> Iterator[tuple[str, int, list[Record]]]:
     """Splits a batch where topic or partition change; a fetched batch changes seldom."""
+    if not records:
+        return
     start, topic, number = 0, records[0].topic(), records[0].partition()
     for at, record in enumerate(records):
         if record.partition() != number or record.topic() != topic:

@@ -32,8 +32,8 @@ class Batch(NamedTuple):
 class PartitionOwner(Protocol):
     """Who applies the batches; all calls arrive on the event loop."""
 
-    async def adopt(self, numbers: set[int]) -> None:
-        """Rebuilds the state of newly assigned partitions."""
+    async def adopt(self, numbers: set[int], positions: dict[tuple[str, int], int]) -> None:
+        """Rebuilds the state of newly assigned partitions; the positions are the committed ones, if any."""
 
     async def release(self, numbers: set[int]) -> None:
         """Settles and forgets revoked partitions."""
@@ -165,7 +165,8 @@ class Lane:
                 committed = consumer.committed(assigned, self._patience_s)
                 _raise_errors(tp.error for tp in committed)
                 failpoints.done("A1")
-                self._wait_for(self._owner.adopt(numbers), self._patience_s)
+                positions = {(tp.topic, tp.partition): tp.offset for tp in committed if tp.offset >= 0}
+                self._wait_for(self._owner.adopt(numbers, positions), self._patience_s)
                 failpoints.done("A2")
             else:
                 committed = []

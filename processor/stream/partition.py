@@ -8,14 +8,16 @@ from processor.contracts import outputs, topics
 from processor.contracts.inputs import decode, identity
 from processor.contracts.outputs import entry_record
 from processor.domain.account import Account
-from processor.domain.errors import InputRejected
-from processor.domain.messages import CallUsage, ConferenceUsage, Message, RechargeDecided
+from processor.domain.errors import InputRejected, InvariantViolated
+from processor.domain.messages import CallUsage, ConferenceUsage, Message, RechargeDecided, Tick
 from processor.domain.metering import apply
 from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
+from processor.domain.timers import may_be_sooner, next_due
 from processor.stream.balance_table import BalanceTable, partition_of
 from processor.stream.event_ids import NO_ID, EventIds, pack
 from processor.stream.memory import FindCharge, PartitionMemory
+from processor.stream.timers import Timers
 from processor.stream.tracing import link
 from processor.stream.work import Work
 
@@ -38,12 +40,16 @@ class PartitionProcessor:
         self.tariff = tariff
         self.table = BalanceTable()
         self.ids = EventIds()
+        self.timers = Timers()
         self.memory = PartitionMemory(number, find_charge)
         self.in_flight = 0
 
     def restored(self) -> None:
-        """Recounts what the metrics want to know, once recovery has filled the table."""
-        self.in_flight = sum(map(outputs.waits_for_recharge, self.table.stored()))
+        """Arms the timers and recounts what the metrics want to know, once recovery has filled the table."""
+        for value in self.table.stored():
+            account = outputs.glimpse(value)
+            self.in_flight += account.recharge.in_flight is not None
+            self.timers.arm(account.tenant_id, next_due(account, self.tariff.policy))
 
     def process(self, topic: str, records: list[Record], work: Work) -> None:
         """Does all that a run of records demands (step B2): each is applied, known already, parked or forwarded.
@@ -102,16 +108,37 @@ class PartitionProcessor:
                 work.used("conference", outcome.entries, message.data.left_at)
             else:
                 self._count_other(message, outcome, work)
-            if outcome.requests or outcome.notices:
-                self._announce(outcome, record, work)
+            if may_be_sooner(account, outcome):
+                self._announce(outcome, key, work, record)
+                self.timers.arm(tenant, next_due(account, tariff.policy))
         work.events += len(records)
         work.consumed[topic] += len(records)
         work.offsets[topic, number] = records[-1].offset() + 1
 
-    def _announce(self, outcome: Outcome, record: Record, work: Work) -> None:
-        key = record.key()
+    def fire(self, work: Work, limit: int) -> bool:
+        """Does what is due by the cycle's time, for so many accounts at most; False when nothing was."""
+        fired = 0
+        for tenant in self.timers.take(work.now, limit):
+            account = self.table.get(tenant)
+            if account is None:
+                raise InvariantViolated("there is a timer for an account that does not exist")
+            due, policy, key = next_due(account, self.tariff.policy), self.tariff.policy, tenant.encode()
+            if due is not None and due <= work.now:
+                outcome = apply(account, Tick(), self.tariff, work.now)
+                self.table.changed(account)
+                for entry in outcome.entries:
+                    work.produce(topics.LEDGER, self.number, key, entry_record(entry))
+                self._announce(outcome, key, work)
+                due = next_due(account, policy)
+                fired += 1
+            self.timers.arm(tenant, due)
+        work.timers += fired
+        return fired > 0
+
+    def _announce(self, outcome: Outcome, key: bytes, work: Work, record: Record | None = None) -> None:
         for request in outcome.requests:
-            work.produce(topics.RECHARGE_COMMANDS, self.number, key, outputs.request_record(request), link(record))
+            headers = link(record) if record is not None else None
+            work.produce(topics.RECHARGE_COMMANDS, self.number, key, outputs.request_record(request), headers)
             work.requests.append(request)
             self.in_flight += request.attempt == 1
         for notice in outcome.notices:

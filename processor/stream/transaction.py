@@ -5,6 +5,7 @@ from typing import Any
 from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka import Message as Record
 
+from processor.domain.errors import InvariantViolated
 from processor.stream import failpoints
 from processor.stream.work import Work
 
@@ -54,6 +55,8 @@ class Transactions:
             if error is None:  # otherwise the commit fails
                 ends[record.topic(), record.partition()] = record.offset() + 1
 
+        if not work.offsets:
+            raise InvariantViolated("a transaction without input positions would not be fenced")
         producer = self._producer
         produce = producer.produce
         producer.begin_transaction()

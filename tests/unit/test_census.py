@@ -24,7 +24,7 @@ def counted(*accounts: Account, registry: CollectorRegistry | None = None) -> Co
 
 def below_trigger(tenant: str) -> Account:
     autopay = Autopay(
-        enabled=True, payment_amount_micros=50, trigger_micros=20, payment_method_ref="card", set_by="command"
+        enabled=True, payment_amount_micros=50_000_000, trigger_micros=20, payment_method_ref="card", set_by="command"
     )
     return Account(tenant_id=tenant, currency="USD", autopay=autopay)
 

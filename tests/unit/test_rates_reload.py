@@ -236,7 +236,7 @@ def test_partitions_that_arrive_while_the_rates_change_get_the_new_ones() -> Non
             linger_s=0,
             on_death=lambda _: None,
         )
-        await cycle.adopt({3})
+        await cycle.adopt({3}, {})
         assert cycle.processors[3].tariff is second
         cycle.use(first)
         assert cycle.processors[3].tariff is first

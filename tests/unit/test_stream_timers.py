@@ -1,0 +1,231 @@
+"""Timers fire in order and once, and every transaction that they make can be fenced."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.contracts import topics
+from processor.contracts.outputs import decode_account, encode, glimpse
+from processor.domain.timers import next_due
+from processor.stream.cycle import TIMERS_REST, Cycle
+from processor.stream.lane import Batch
+from processor.stream.partition import PartitionProcessor
+from processor.stream.timers import STALE_MAX, Timers
+from processor.stream.work import Work
+from tests.property.histories import histories, rates, resolve
+from tests.unit.builders import NOW, TENANT, autopay, call, tariff
+from tests.unit.test_partition import HOME, PARTITIONS, FakeRecord
+
+DEADLINE = timedelta(seconds=300)
+TOPIC_OF = {"telephony.call.v1": topics.USAGE_CALL, "telephony.conference.v1": topics.USAGE_CONFERENCE,
+            "payments.recharge.decided.v1": topics.RECHARGE_RESULTS}  # fmt: skip
+
+
+def record(message) -> FakeRecord:
+    kind = type(message).__struct_config__.tag
+    return FakeRecord(encode(message), TOPIC_OF.get(kind, topics.ACCOUNT_COMMANDS))
+
+
+# The heap
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 50))), max_size=60), st.integers(1, 5))
+def test_timers_fire_in_order_each_at_the_last_time_it_was_set_to(moves, limit):
+    timers, expected = Timers(), {}
+    for tenant, minute in moves:
+        due = None if minute is None else NOW + timedelta(minutes=minute)
+        timers.arm(f"t{tenant}", due)
+        expected[f"t{tenant}"] = due
+    expected = {tenant: due for tenant, due in expected.items() if due is not None}
+    assert (timers.next(), len(timers)) == (min(expected.values(), default=None), len(expected))
+    now, fired = NOW + timedelta(minutes=25), []
+    while taken := timers.take(now, limit):
+        assert len(taken) <= limit
+        fired += taken
+    assert sorted(fired) == sorted(tenant for tenant, due in expected.items() if due <= now)
+    assert [expected[tenant] for tenant in fired] == sorted(expected[tenant] for tenant in fired)
+
+
+def test_a_timer_that_is_moved_for_years_does_not_fill_the_memory():
+    timers = Timers()
+    for minute in range(10 * STALE_MAX):
+        timers.arm(TENANT, NOW + timedelta(minutes=minute % 7))
+    assert len(timers._heap) <= STALE_MAX + 3
+
+
+# The partition
+
+
+@given(histories)
+def test_a_timer_is_never_later_than_what_the_account_needs(history):
+    """A timer that is early finds nothing to do and is set again; one that is late would be a promise broken."""
+    processor = PartitionProcessor(HOME, PARTITIONS, rates())
+    for message, now in resolve(history):
+        work, made = Work(now), record(message)
+        made.arrived_ms = int(now.timestamp() * 1000)
+        processor.process(made.sent_to, [made], work)  # type: ignore[list-item]
+        account = processor.table.get(TENANT)
+        if account is not None:
+            due, armed = next_due(account, processor.tariff.policy), processor.timers.next()
+            assert due is None or (armed is not None and armed <= due)
+
+
+@given(histories)
+def test_a_glimpse_of_the_published_account_tells_when_it_needs_the_clock(history):
+    processor = PartitionProcessor(HOME, PARTITIONS, rates())
+    for message, now in resolve(history):
+        processor.process(record(message).sent_to, [record(message)], Work(now))  # type: ignore[list-item]
+    account, policy = processor.table.get(TENANT), processor.tariff.policy
+    if account is not None:
+        assert next_due(glimpse(encode(account)), policy) == next_due(decode_account(encode(account)), policy)
+
+
+# The cycle
+
+
+class Broker:
+    """Takes commits; stands in for the transactional producer."""
+
+    def __init__(self) -> None:
+        self.committed: asyncio.Queue[Work] = asyncio.Queue()
+        self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+
+    def open(self) -> None:
+        pass
+
+    def commit(self, work: Work, _group_metadata: object) -> None:
+        assert work.offsets, "a transaction that nobody can fence"
+        self._loop.call_soon_threadsafe(self.committed.put_nowait, work)
+
+
+class Silent:
+    """An observer who looks away."""
+
+    def __getattr__(self, name: str):
+        return lambda *_: None
+
+
+class World:
+    """A cycle on one partition with a clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.broker = Broker()
+        self.processor: PartitionProcessor
+        self.sequence = 0
+        self.cycle = make_cycle(self)
+
+    async def adopt(self, positions: dict[tuple[str, int], int]) -> None:
+        await self.cycle.adopt({HOME}, positions)
+        self.processor = self.cycle.processors[HOME]
+
+    async def bring(self, *messages) -> None:
+        records = [record(message) for message in messages]
+        for made in records:
+            made.arrived_ms = int(self.now.timestamp() * 1000)
+        self.cycle.offer(Batch(self.sequence, records))  # type: ignore[arg-type]
+        self.sequence += 1
+
+    async def commit(self) -> Work:
+        return await self.broker.committed.get()
+
+    def after(self, time: timedelta) -> None:
+        self.now += time
+        self.cycle._wake.set()  # what the clock of the loop would do a little later
+
+
+def commands(work: Work) -> list[tuple[str, int]]:
+    found = [json.loads(out[3])["data"] for out in work.outputs if out[0] == topics.RECHARGE_COMMANDS]
+    return [(command["recharge_id"], command["attempt"]) for command in found]
+
+
+def play(scene) -> None:
+    async def run() -> None:
+        world = World()
+        await world.cycle.start()
+        await scene(world)
+        await world.cycle.stop()
+
+    asyncio.run(run())
+
+
+def test_a_deadline_on_an_idle_partition_is_committed_with_the_position_of_an_owned_partition():
+    async def scene(world: World) -> None:
+        await world.adopt({})
+        await world.bring(autopay())
+        assert commands(await world.commit()) == [(f"{TENANT}:1", 1)]
+        world.after(DEADLINE)
+        work = await world.commit()
+        assert commands(work) == [(f"{TENANT}:1", 2)]
+        assert work.offsets == {(topics.ACCOUNT_COMMANDS, HOME): 1}
+        assert (work.events, work.timers) == (0, 1)
+
+    play(scene)
+
+
+def test_under_load_timers_are_part_of_the_transaction_of_a_batch():
+    async def scene(world: World) -> None:
+        await world.adopt({})
+        await world.bring(autopay())
+        await world.commit()
+        world.now += DEADLINE
+        await world.bring(call(started_at=world.now - timedelta(seconds=60)))
+        work = await world.commit()
+        assert commands(work) == [(f"{TENANT}:1", 2)]
+        assert work.offsets == {(topics.USAGE_CALL, HOME): 1}
+
+    play(scene)
+
+
+def test_after_a_take_over_timers_wait_for_results_that_have_arrived_meanwhile():
+    async def scene(world: World) -> None:
+        await world.adopt({})
+        await world.bring(autopay())
+        await world.commit()
+        await world.cycle.release({HOME})
+        left = world.processor.table.get(TENANT)
+        assert left is not None
+        world.now += 2 * DEADLINE
+        await world.adopt({(topics.RECHARGE_RESULTS, HOME): 7})
+        world.processor.table.restore({TENANT.encode(): encode(left)})
+        world.processor.restored()
+        assert world.cycle._until_due_s() == TIMERS_REST.total_seconds()
+        world.after(TIMERS_REST)
+        work = await world.commit()
+        assert commands(work) == [(f"{TENANT}:1", 2)]
+        assert work.offsets == {(topics.RECHARGE_RESULTS, HOME): 7}
+
+    play(scene)
+
+
+def test_without_any_known_position_no_timer_fires():
+    async def scene(world: World) -> None:
+        await world.adopt({})
+        world.processor.timers.arm(TENANT, NOW)
+        world.now += DEADLINE
+        assert world.cycle._until_due_s() == float("inf")
+
+    play(scene)
+
+
+def make_cycle(world: World) -> Cycle:
+    def clock() -> datetime:
+        return world.now
+
+    def die(error: BaseException) -> None:
+        raise error
+
+    return Cycle(
+        world.broker,  # type: ignore[arg-type]
+        tariff(),
+        lambda number, prices: PartitionProcessor(number, PARTITIONS, prices),
+        lambda _fresh: 0,
+        Silent(),  # type: ignore[arg-type]
+        batch_max_events=100,
+        linger_s=0,
+        on_death=die,
+        clock=clock,
+    )
