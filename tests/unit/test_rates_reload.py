@@ -13,6 +13,7 @@ from processor.contracts.decks import load_decks
 from processor.domain.tariff import Tariff
 from processor.observability.metrics import Metrics
 from processor.stream import rates
+from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.cycle import Cycle
 from processor.stream.partition import PartitionProcessor
 from processor.stream.rates import Rates, Result
@@ -212,7 +213,7 @@ def test_the_deck_of_the_package_is_never_replaced() -> None:
     asyncio.run(scenario())
 
 
-def test_partitions_that_arrive_while_the_rates_change_get_the_new_ones() -> None:
+def test_partitions_that_arrive_while_the_rates_change_get_the_new_ones(tmp_path: Path) -> None:
     first, second = (Tariff(load_decks(())) for _ in range(2))
 
     async def scenario() -> None:
@@ -231,6 +232,7 @@ def test_partitions_that_arrive_while_the_rates_change_get_the_new_ones() -> Non
             first,
             lambda number, tariff: PartitionProcessor(number, 8, tariff),
             recover,
+            CheckpointWriter(tmp_path, window_ms=1, interval_s=1, on_death=lambda _: None),
             Metrics(),
             batch_max_events=1,
             linger_s=0,

@@ -102,7 +102,7 @@ class Broker:
 
 
 class Silent:
-    """An observer who looks away."""
+    """Checkpoints that keep nothing, and an observer who looks away."""
 
     def __getattr__(self, name: str):
         return lambda *_: None
@@ -223,6 +223,7 @@ def make_cycle(world: World) -> Cycle:
         tariff(),
         lambda number, prices: PartitionProcessor(number, PARTITIONS, prices),
         lambda _fresh: 0,
+        Silent(),  # type: ignore[arg-type]  # no checkpoints
         Silent(),  # type: ignore[arg-type]
         batch_max_events=100,
         linger_s=0,
