@@ -75,6 +75,7 @@ class AuditedEntry(Struct, gc=False):
     recorded_at: datetime
     amount_micros: Micros
     balance_micros: Micros
+    currency: str
     lots: list[LotChange]
 
 
@@ -107,6 +108,7 @@ class AuditedState(Struct, gc=False):
     revision: int
     balance_micros: Micros
     overdraft_micros: Micros
+    currency: str
     lots: list[AuditedLot]
     recharge: AuditedRecharge
 
@@ -177,12 +179,9 @@ class Books:
             return
         balance = fold.balance_micros + entry.amount_micros
         if balance != entry.balance_micros:
-            self._findings.add(
-                "chain_broken",
-                tenant,
-                f"r{entry.revision}",
-                f"the balance before and the amount make {show(balance)}, the entry says {show(entry.balance_micros)}",
-            )
+            told, said = show(balance, entry.currency), show(entry.balance_micros, entry.currency)
+            message = f"the balance before and the amount make {told}, the entry says {said}"
+            self._findings.add("chain_broken", tenant, f"r{entry.revision}", message)
         fold.revision = entry.revision
         fold.balance_micros = entry.balance_micros
         self._move(fold, entry)
@@ -241,24 +240,17 @@ class Books:
             moved += change.amount_micros
             left = lots.get(change.lot_id, 0) + change.amount_micros
             if left < 0:
-                self._findings.add(
-                    "lot_below_zero",
-                    entry.tenant_id,
-                    f"r{entry.revision}",
-                    f"{change.lot_id} is left with {show(left)}",
-                )
+                message = f"{change.lot_id} is left with {show(left, entry.currency)}"
+                self._findings.add("lot_below_zero", entry.tenant_id, f"r{entry.revision}", message)
             if left:
                 lots[change.lot_id] = left
             else:
                 lots.pop(change.lot_id, None)
         fold.overdraft_micros += moved - entry.amount_micros
         if fold.overdraft_micros < 0:
-            self._findings.add(
-                "overdraft_below_zero",
-                entry.tenant_id,
-                f"r{entry.revision}",
-                f"the lots changed by {show(moved)}, the entry says {show(entry.amount_micros)}",
-            )
+            changed, said = show(moved, entry.currency), show(entry.amount_micros, entry.currency)
+            message = f"the lots changed by {changed}, the entry says {said}"
+            self._findings.add("overdraft_below_zero", entry.tenant_id, f"r{entry.revision}", message)
             fold.lots = None
 
     def _once(self, entry: AuditedEntry) -> None:
@@ -288,7 +280,8 @@ class Books:
         )
         for kind, told, found in pairs if fold.lots is not None else pairs[:1]:
             if told != found:
-                self._findings.add(kind, state.tenant_id, at, f"the ledger makes {show(told)}, the state {show(found)}")
+                ledger, table = show(told, state.currency), show(found, state.currency)
+                self._findings.add(kind, state.tenant_id, at, f"the ledger makes {ledger}, the state {table}")
         if fold.lots is None:
             return
         published = {lot.lot_id: lot.remaining_micros for lot in state.lots}

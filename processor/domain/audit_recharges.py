@@ -121,7 +121,7 @@ class Recharges:
                     "recharge_without_result",
                     entry.tenant_id,
                     at,
-                    f"no successful result over {show(entry.amount_micros)} has id {entry.event_id}",
+                    f"no successful result over {show(entry.amount_micros, entry.currency)} has id {entry.event_id}",
                 )
             return
         asked = self._by_id.get(result.recharge_id)

@@ -21,6 +21,16 @@ def test_an_honest_world_has_no_drift():
     assert [command.recharge_id for command in world.commands] == ["a:1", "a:2", "b:1", "a:3"]
 
 
+def test_a_drift_is_told_in_the_currency_of_the_account():
+    world = lived()
+    for state in world.states.values():
+        state.currency = "JPY"
+    told = world.states["a"].balance_micros
+    world.states["a"].balance_micros += UNIT
+    [finding] = [finding for finding in world.audit()[2].kept if finding.kind == "balance_differs"]
+    assert finding.message == f"the ledger makes {told // UNIT} JPY, the state {told // UNIT + 1} JPY"
+
+
 def test_an_account_that_only_set_autopay_has_a_state_and_no_entries():
     world = World()
     world.autopay("a")
