@@ -227,12 +227,14 @@ def test_partitions_that_arrive_while_the_rates_change_get_the_new_ones(tmp_path
         async def change() -> None:
             cycle.use(second)
 
+        checkpoints = CheckpointWriter(tmp_path, window_ms=1, interval_s=1, on_death=lambda _: None)
+        checkpoints.start(asyncio.get_running_loop().call_soon_threadsafe)
         cycle = Cycle(
             Transactions({}, "test", 10),
             first,
             lambda number, tariff: PartitionProcessor(number, 8, tariff),
             recover,
-            CheckpointWriter(tmp_path, window_ms=1, interval_s=1, on_death=lambda _: None),
+            checkpoints,
             Metrics(),
             batch_max_events=1,
             linger_s=0,
