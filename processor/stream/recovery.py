@@ -1,20 +1,11 @@
 """Rebuilds partitions from their local checkpoints and the rest of their changelogs: step A2."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
 import structlog
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, TopicPartition
 from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
@@ -24,33 +15,20 @@ from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.event_ids import unpack
 from processor.stream.frames import Stamp
 from processor.stream.partition import PartitionProcessor
+from processor.stream.reading import ADMIN_TIMEOUT_S, Place, read_to_the_end, topic_id
 
 CHANGELOGS: Final = (topics.ACCOUNT_STATE, topics.EVENT_IDS)
-ADMIN_TIMEOUT_S: Final = 30
-BATCH_RECORDS: Final = 10_000
-
-Place = tuple[str, int]
-"""Topic and partition."""
 
 log = structlog.get_logger()
 
 
-class RecoveryStalledError(Exception):
-    """The changelog's end was not reached in time.
-
-    Operator action: another worker's transaction may be open; it is aborted by the broker after its timeout. Look for
-    brokers that are down; the worker is restarted and tries again.
-    """
-
-
 class Changelogs(NamedTuple):
-    """What the broker says about the changelogs: which ones they are, and from where to where they reach now."""
+    """What the broker says about the changelogs: which ones they are, and from where to where they reach."""
 
     cluster_id: str
     topic_ids: dict[str, str]
     first: dict[Place, int]
     end: dict[Place, int]
-    """The high watermark, which counts undecided records too."""
 
 
 def recover(
@@ -74,7 +52,8 @@ def recover(
     if anew := sorted({number for (_, number), start in starts.items() if not start}):
         log.info("reading changelogs from their beginning", partitions=anew)
     owners = {processor.number: processor for processor in processors}
-    records = _read(config, owners, starts, changelogs.end, checkpoints, deadline)
+    places = {place: offset or OFFSET_BEGINNING for place, offset in starts.items()}
+    records = sum(_restore(batch, owners, checkpoints) for batch in read_to_the_end(config, places, deadline))
     for processor in processors:
         runs, packed = checkpoints.recovered(processor.number)
         processor.ids.install(runs, b"")
@@ -85,9 +64,7 @@ def recover(
 
 
 def _describe(config: dict[str, Any], numbers: list[int]) -> Changelogs:
-    """The ends are taken after A1, so everything a predecessor committed is below them."""
     admin = AdminClient(config)
-    described = admin.describe_topics(TopicCollection(list(CHANGELOGS)), request_timeout=ADMIN_TIMEOUT_S)
     offsets = []
     for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
         wanted = {TopicPartition(topic, number): spec for topic in CHANGELOGS for number in numbers}
@@ -97,7 +74,7 @@ def _describe(config: dict[str, Any], numbers: list[int]) -> Changelogs:
         offsets.append({(tp.topic, tp.partition): answer.result().offset for tp, answer in answers.items()})
     return Changelogs(
         cluster_id=admin.list_topics(CHANGELOGS[0], timeout=ADMIN_TIMEOUT_S).cluster_id,
-        topic_ids={topic: str(answer.result().topic_id) for topic, answer in described.items()},
+        topic_ids={topic: topic_id(config, topic) for topic in CHANGELOGS},
         first=offsets[0],
         end=offsets[1],
     )
@@ -128,66 +105,11 @@ def _load(
     return {(topic, number): offset for topic, offset in loaded.offsets.items()}
 
 
-def _read(
-    config: dict[str, Any],
-    owners: dict[int, PartitionProcessor],
-    starts: dict[Place, int],
-    ends: dict[Place, int],
-    checkpoints: CheckpointWriter,
-    deadline: float,
-) -> int:
-    open_ends = {place for place, end in ends.items() if starts[place] < end}
-    if not open_ends:
-        return 0
-    consumer = Consumer(
-        {
-            **config,
-            "group.id": "credits-recovery",  # required by the client; never joined, never committed
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "fetch.wait.max.ms": 20,
-            "fetch.message.max.bytes": 4 << 20,
-            "queued.max.messages.kbytes": 65_536,
-        }
-    )
-    records = 0
-    try:
-        consumer.assign([TopicPartition(*place, starts[place] or OFFSET_BEGINNING) for place in open_ends])
-        while open_ends:
-            # One call would wait for all of the batch or all of the time.
-            batch = consumer.consume(1, 0.2) + consumer.consume(BATCH_RECORDS, 0)
-            records += _restore(batch, owners, checkpoints)
-            open_ends -= _reached(batch, ends)
-            if monotonic() > deadline:
-                raise RecoveryStalledError(f"{sorted(open_ends)} not read to the end in time")
-    finally:
-        consumer.close()
-    return records
-
-
-def _reached(batch: Iterable[Record], ends: dict[Place, int]) -> set[Place]:
-    """Returns the places that are read to their end; that is told behind control records too, and as an error."""
-    reached = set()
-    for record in batch:
-        error = record.error()
-        if error is None:
-            continue
-        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            raise KafkaException(error)
-        place = record.topic(), record.partition()
-        if record.offset() >= ends[place]:
-            reached.add(place)
-    return reached
-
-
-def _restore(batch: Iterable[Record], owners: dict[int, PartitionProcessor], checkpoints: CheckpointWriter) -> int:
+def _restore(batch: list[Record], owners: dict[int, PartitionProcessor], checkpoints: CheckpointWriter) -> int:
     """Applies committed records to the tables and hands them to the checkpoints; returns how many there were."""
     by_place: dict[Place, list[Record]] = defaultdict(list)
     for record in batch:
-        if record.error() is None:
-            by_place[record.topic(), record.partition()].append(record)
+        by_place[record.topic(), record.partition()].append(record)
     for (topic, number), records in by_place.items():
         last = records[-1]
         end, at_ms = last.offset() + 1, last.timestamp()[1]
@@ -197,4 +119,4 @@ def _restore(batch: Iterable[Record], owners: dict[int, PartitionProcessor], che
             checkpoints.add(number, Changes(accounts, end, [], None, at_ms))
         else:
             checkpoints.add(number, Changes({}, None, [record.value() for record in records], end, at_ms))
-    return sum(map(len, by_place.values()))
+    return len(batch)

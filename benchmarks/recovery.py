@@ -1,0 +1,164 @@
+"""How fast a partition's owner is ready: step A2 from the changelogs alone, and from a checkpoint.
+
+Writes accounts and event ids to the changelogs of a real broker, then recovers all partitions in this process: without
+a checkpoint, with one that is complete, and with one that lacks what the accounts' last changes were. The process is
+on one core, the broker on the other.
+
+    .venv/bin/python benchmarks/recovery.py --accounts 1000000 --json
+"""
+
+import json
+import os
+import random
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import harness
+from confluent_kafka import Producer
+
+from processor.contracts import outputs, topics
+from processor.domain.account import Account, Autopay, Lot
+from processor.domain.policy import Policy
+from processor.domain.tariff import Tariff
+from processor.stream.balance_table import partition_of
+from processor.stream.checkpoint_writer import CheckpointWriter
+from processor.stream.id_runs import ID_BYTES
+from processor.stream.partition import PartitionProcessor
+from processor.stream.recovery import recover
+
+DAY_MS = 86_400_000
+IDS_PER_CYCLE = 1000
+PATIENCE_S = 600
+
+Figures = dict[str, float]
+
+
+@click.command()
+@click.option("--accounts", type=click.IntRange(1000), default=1_000_000, show_default=True)
+@click.option("--ids", type=click.IntRange(1000), default=5_000_000, show_default=True)
+@click.option("--tail", type=click.IntRange(0), default=50_000, show_default=True, help="Accounts changed later.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(accounts: int, ids: int, tail: int, as_json: bool) -> None:
+    """Measure recovery on this machine."""
+    with harness.fresh_broker() as brokers, tempfile.TemporaryDirectory(prefix="credits-bench-") as name:
+        produce_accounts(brokers, accounts)
+        produce_ids(brokers, ids)
+        os.sched_setaffinity(0, {harness.WORK_CORE})
+        cases = {
+            "rebuild": measure(brokers, Path(name), accounts, ids),
+            "checkpoint": measure(brokers, Path(name), accounts, ids),
+        }
+        produce_accounts(brokers, min(tail, accounts))
+        cases["checkpoint_and_tail"] = measure(brokers, Path(name), accounts, ids)
+    if as_json:
+        click.echo(
+            json.dumps({"machine": harness.machine(), "accounts": accounts, "ids": ids, "cases": cases}, indent=2)
+        )
+    else:
+        for case, figures in cases.items():
+            click.echo(f"{case:20}" + "  ".join(f"{name} {value:,}" for name, value in figures.items()))
+
+
+def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
+    """Recovers all partitions once, as a worker that has just started does."""
+
+    def die(error: BaseException) -> None:
+        raise error
+
+    tariff = Tariff([], Policy())
+    processors = [PartitionProcessor(number, harness.PARTITIONS, tariff) for number in range(harness.PARTITIONS)]
+    checkpoints = CheckpointWriter(directory, window_ms=36 * DAY_MS, interval_s=3600, on_death=die)
+    checkpoints.start(lambda install, *sealed: install(*sealed))
+    began = time.monotonic(), time.process_time()
+    records = recover({"bootstrap.servers": brokers}, "credits-meter", processors, checkpoints, PATIENCE_S)
+    took_s, cpu_s = time.monotonic() - began[0], time.process_time() - began[1]
+    found = sum(len(processor.table) for processor in processors), sum(len(processor.ids) for processor in processors)
+    assert found == (accounts, ids), found
+    size = checkpoints.size_bytes()
+    for processor in processors:
+        processor.ids.runs = ()
+    checkpoints.stop()
+    return {
+        "records": records,
+        "seconds": round(took_s, 2),
+        "cpu_seconds": round(cpu_s, 2),
+        "records_per_s": round(records / took_s),
+        "records_per_cpu_s": round(records / cpu_s),
+        "checkpoint_mb": round(size / 1e6),
+    }
+
+
+def produce_accounts(brokers: str, count: int) -> None:
+    """Writes one record per account, as the meter does."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    producer = make_producer(brokers)
+    for at in range(count):
+        tenant = f"tenant-{at:07}"
+        micros = random.randrange(50_000_000)
+        account = Account(
+            tenant_id=tenant,
+            currency="USD",
+            revision=at,
+            balance_micros=micros,
+            credited_micros=50_000_000,
+            debited_micros=50_000_000 - micros,
+            lots=[
+                Lot(
+                    lot_id=f"{tenant}:1",
+                    purchased_at=now,
+                    expires_at=now + timedelta(days=365),
+                    amount_micros=50_000_000,
+                    remaining_micros=micros,
+                )
+            ],
+            autopay=Autopay(
+                enabled=True,
+                payment_amount_micros=50_000_000,
+                trigger_micros=20_000_000,
+                payment_method_ref="card-1",
+                set_by="command-1",
+            ),
+        )
+        send(producer, topics.ACCOUNT_STATE, outputs.encode(account), tenant.encode(), tenant)
+    producer.flush()
+
+
+def produce_ids(brokers: str, count: int) -> None:
+    """Writes the ids of many cycles, packed."""
+    producer = make_producer(brokers)
+    for at in range(0, count, IDS_PER_CYCLE):
+        packed = random.randbytes(ID_BYTES * min(IDS_PER_CYCLE, count - at))
+        send(producer, topics.EVENT_IDS, packed, None, str(at))
+    producer.flush()
+
+
+def make_producer(brokers: str) -> Producer:
+    """Compresses as the meter does."""
+    return Producer(
+        {
+            "bootstrap.servers": brokers,
+            "compression.type": "lz4",
+            "linger.ms": 20,
+            "batch.size": 1 << 20,
+            "queue.buffering.max.messages": 200_000,
+        }
+    )
+
+
+def send(producer: Producer, topic: str, value: bytes, key: bytes | None, place: str) -> None:
+    """Waits where the client's queue is full."""
+    partition = partition_of(place, harness.PARTITIONS)
+    while True:
+        try:
+            producer.produce(topic, value, key, partition)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()
