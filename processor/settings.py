@@ -99,9 +99,6 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="the payment worker's inbox, postgresql://… or sqlite:///…; empty: a SQLite file in its directory",
     )
-    payment_shutdown_s: int = Field(
-        20, ge=2, le=600, description="a payment worker that was told to stop is gone after this time at the latest"
-    )
     stripe_api_key: SecretStr = Field(SecretStr(""), description="Stripe's secret or restricted key, for its provider")
     stripe_api_base: str = Field("https://api.stripe.com", description="where Stripe answers; another one is for tests")
 

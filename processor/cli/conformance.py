@@ -92,8 +92,7 @@ def payment_conformance(
 
     \b
     Example:
-      credits payment-conformance --cmd "credits payment-worker --data-dir {directory}"
-      credits payment-conformance --cmd "java -jar worker.jar --kafka {brokers}" --seed 7 --json
+      credits payment-conformance --cmd "./worker --kafka {brokers}" --seed 7
     """
     from processor.cli.conformance_run import Limits, Meter, Worker, run
     from processor.payments.conformance.plan import make

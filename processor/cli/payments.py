@@ -118,14 +118,14 @@ def payment_worker(
     Reads recharge.commands.v1 and writes recharge.results.v1. The provider is asked under the recharge id as its
     idempotency key, and the inbox remembers every answer, so a worker that is killed at any point charges nobody
     twice. Run several with a data directory each; Ctrl-C or SIGTERM finishes the charges under way first, for at
-    most CREDITS_PAYMENT_SHUTDOWN_S.
+    most CREDITS_SHUTDOWN_TIMEOUT_S.
 
     With `--provider stripe`, CREDITS_STRIPE_API_KEY is the key, and the payment method of an account is
     `cus_…/pm_…`.
 
     \b
     Example:
-      credits payment-worker --latency 0.3 --decline-rate 0.05 --decline-code insufficient_funds
+      credits payment-worker --decline-rate 0.05 --decline-code expired_card
     """
     from processor.observability import logging as log_setup
     from processor.payments.simulated import Behaviour
@@ -151,7 +151,7 @@ def payment_worker(
     limits = Limits(
         concurrency=concurrency,
         session_timeout_s=settings.session_timeout_s,
-        grace_s=settings.payment_shutdown_s / 2,  # the other half is for the commit
+        grace_s=settings.shutdown_timeout_s / 2,  # the other half is for the commit
     )
     charging = _stripe(settings) if provider == "stripe" else _simulated(books or held.path / "books.sqlite", behaviour)
     inbox = _inbox(settings, held.path)
@@ -205,7 +205,8 @@ def _run(worker: PaymentWorker, settings: Settings) -> None:
 
     def stop(*_: object) -> None:
         worker.stop()
-        signal.setitimer(signal.ITIMER_REAL, settings.payment_shutdown_s)
+        if not signal.getitimer(signal.ITIMER_REAL)[0]:
+            signal.setitimer(signal.ITIMER_REAL, settings.shutdown_timeout_s)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

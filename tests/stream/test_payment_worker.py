@@ -144,7 +144,7 @@ def test_decisions_are_logged_as_json_without_payment_references(meter: Meter, c
 
 def test_a_provider_that_hangs_cannot_keep_a_worker_that_was_told_to_stop(meter: Meter, cashiers: Cashiers) -> None:
     meter.ask([request("t1", 1)])
-    process = cashiers.start("--latency", "60", CREDITS_PAYMENT_SHUTDOWN_S="4")
+    process = cashiers.start("--latency", "60", CREDITS_SHUTDOWN_TIMEOUT_S="4")
     directory = cashiers.directory / "one" / "payments"
     until(directory.exists, cashiers.log)
     inbox = Inbox(f"sqlite:///{directory / 'inbox.sqlite'}")
