@@ -94,14 +94,16 @@ def _records(
 
 def _show(report: Report, faults: int) -> None:
     for finding in report.findings:
-        records = "record" if finding.records == 1 else "records"
         click.secho(f"{finding.severity} {finding.fault}", bold=True, nl=False)
         click.echo(f": {finding.detail}")
-        click.echo(f"  {finding.records:,} {records}, the first in partition {finding.partition} at {finding.offset}")
+        click.echo(
+            f"  {_count(finding.records, 'record')}, the first in partition {finding.partition} at {finding.offset}"
+        )
         click.echo(f"  → {finding.remedy}")
-    warnings = len(report.findings) - faults
     verdict = "ready" if report.ready else "not ready"
-    click.echo(
-        f"{report.topic}: {verdict}: {report.records:,} records in {report.partitions} partitions,"
-        f" {faults} kinds of fault, {warnings} of warning"
-    )
+    found = f"{_count(faults, 'fault')}, {_count(len(report.findings) - faults, 'warning')}"
+    click.echo(f"{report.topic}: {verdict}: {found} in {_count(report.records, 'record')}")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

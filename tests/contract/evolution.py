@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jsonschema_rs import canonicalize
+from jsonschema_rs import CanonicalSchema, canonicalize
 from jsonschema_rs.canonical import Containment
 
 Schema = dict[str, Any]
@@ -102,9 +102,14 @@ def without(schema: Schema, field: str) -> Schema:
     return {**schema, "properties": properties}
 
 
+def canonical(schema: Schema) -> CanonicalSchema:
+    """Returns the canonical form of a schema, with formats as assertions."""
+    return canonicalize(schema, draft=20, validate_formats=True)
+
+
 def uncovered(wide: Schema, tight: Schema, path: str = "") -> list[str]:
     """Names the innermost fields where `tight` admits what `wide` refuses; an empty list means that it nowhere does."""
-    if canonicalize(wide, draft=20).covers(canonicalize(tight, draft=20)) == Containment.YES:
+    if canonical(wide).covers(canonical(tight)) == Containment.YES:
         return []
     prefix = f"{path}." if path else ""
     inner = [f"{prefix}{name}" for name in wide.get("required", []) if name not in tight.get("required", [])]

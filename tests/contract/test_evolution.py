@@ -191,6 +191,8 @@ CHANGES: list[tuple[str, Schema, list[str], list[str]]] = [
     ("another type", changed("callee", type="integer"), ["data.callee"], ["data.callee"]),
     ("fractions too", changed("connected_ms", type="number"), [], ["data.connected_ms"]),
     ("a larger minimum", changed("connected_ms", minimum=1), ["data.connected_ms"], []),
+    ("any text for a time", changed("ended_at", format=None, pattern=None), [], ["data.ended_at"]),
+    ("no such format", changed("ended_at", format=None), [], ["data.ended_at"]),
     ("another pattern", changed("ended_at", pattern="^2"), ["data.ended_at"], ["data.ended_at"]),
 ]
 

@@ -206,7 +206,7 @@ def test_the_report_for_people_names_fault_place_remedy_and_verdict_but_no_phone
     assert result.exit_code == 1
     assert "fault duration: connected_ms is longer than end minus start\n  1 record, the first in" in result.stdout
     assert "  → write numbers in E.164" in result.stdout
-    assert "usage.call.v1: not ready: 1 records in 8 partitions, 1 kinds of fault, 1 of warning" in result.stdout
+    assert "usage.call.v1: not ready: 1 fault, 1 warning in 1 record\n" in result.stdout
     assert "7946" not in result.stdout.replace(" ", "")
 
 
