@@ -4,6 +4,8 @@ import re
 import tomllib
 from datetime import date
 
+import yaml
+
 from processor.contracts import schemas
 from tests.docs.pages import ROOT
 
@@ -32,9 +34,10 @@ def test_releases_stand_newest_first_by_semantic_version_and_by_day() -> None:
     assert sorted(days, reverse=True) == days
 
 
-def test_the_package_has_the_version_of_the_last_release() -> None:
+def test_the_package_and_its_description_have_the_version_of_the_last_release() -> None:
     package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert package["version"] == RELEASES[0][0]
+    described = yaml.safe_load((schemas.DIRECTORY / "asyncapi.yaml").read_text())["info"]
+    assert package["version"] == described["version"] == RELEASES[0][0]
 
 
 def test_the_schemas_of_every_release_are_kept() -> None:
