@@ -28,6 +28,7 @@ from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.id_runs import ID_BYTES
 from processor.stream.partition import PartitionProcessor
 from processor.stream.recovery import recover
+from processor.worker import tune_memory
 
 DAY_MS = 86_400_000
 IDS_PER_CYCLE = 1000
@@ -68,6 +69,7 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
     def die(error: BaseException) -> None:
         raise error
 
+    tune_memory()
     tariff = Tariff([], Policy())
     processors = [PartitionProcessor(number, harness.PARTITIONS, tariff) for number in range(harness.PARTITIONS)]
     checkpoints = CheckpointWriter(directory, window_ms=36 * DAY_MS, interval_s=3600, on_death=die)
@@ -77,10 +79,10 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
     took_s, cpu_s = time.monotonic() - began[0], time.process_time() - began[1]
     found = sum(len(processor.table) for processor in processors), sum(len(processor.ids) for processor in processors)
     assert found == (accounts, ids), found
-    size = checkpoints.size_bytes()
     for processor in processors:
         processor.ids.runs = ()
     checkpoints.stop()
+    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     return {
         "records": records,
         "seconds": round(took_s, 2),

@@ -4,6 +4,7 @@ It holds committed changes only, and may lag behind: the changelogs are its writ
 independent of each other, as recovery brings each to the end of its own changelog.
 """
 
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Final, NamedTuple
@@ -14,8 +15,8 @@ from processor.stream.id_runs import ID_BYTES, IdRun
 from processor.stream.sealed_ids import SealedIds
 from processor.stream.table_log import Table, TableLog
 
-CHANGES_MAX: Final = 20_000
-"""Changed accounts that are written at once."""
+CHANGES_AT_ONCE: Final = 10_000
+"""Changed accounts that are written at once: bounds how long it holds the interpreter, to some 10 ms."""
 
 SEALED_AT: Final = 32_768
 """Identities that are sealed at once: bounds the set of the newest ones, at 100 bytes each, to 3 MB per partition."""
@@ -92,13 +93,13 @@ class PartitionCheckpoint:
         return Loaded(accounts, ids, offsets, {topic: problem for topic, problem in problems.items() if problem})
 
     def recovered(self) -> Sealed:
-        """Writes what recovery has read; returns all runs, and the identities that are too few for one yet."""
+        """Ends recovery; returns all runs, and the identities that are too few for one yet.
+
+        The accounts that were read wait to be written, so that nobody waits for that.
+        """
         self._seal_at = SEALED_AT
-        self._write_accounts()
         if self._unsealed_bytes >= ID_BYTES * SEALED_AT:
             self._seal()
-        self._accounts.sync()
-        self.waiting_since = monotonic() if self._unsealed else None
         return Sealed(self._ids.runs, b"".join(self._unsealed))
 
     def add(self, changes: Changes) -> Sealed | None:
@@ -108,8 +109,6 @@ class PartitionCheckpoint:
         if changes.accounts_end is not None:
             self._changed.update(changes.accounts)
             self._changed_end = changes.accounts_end
-            if len(self._changed) >= CHANGES_MAX:
-                self._write_accounts()
         if changes.event_ids_end is None:
             return None
         if self._unsealed and self._ids.tier(changes.at_ms) != self._ids.tier(self._unsealed_ms):
@@ -119,9 +118,22 @@ class PartitionCheckpoint:
         self._unsealed_end, self._unsealed_ms = changes.event_ids_end, changes.at_ms
         return self._seal() if self._unsealed_bytes >= ID_BYTES * self._seal_at else None
 
+    @property
+    def backlog(self) -> bool:
+        """Whether there are enough changed accounts to be written."""
+        return len(self._changed) >= CHANGES_AT_ONCE
+
+    def write_some(self) -> None:
+        """Writes some of the changed accounts, those that have waited for longest first."""
+        some = dict(islice(self._changed.items(), CHANGES_AT_ONCE))
+        for key in some:
+            del self._changed[key]
+        self._accounts.append(some, self._accounts.next_offset if self._changed else self._changed_end)
+
     def flush(self) -> Sealed | None:
         """Brings everything that was added to the disk."""
-        self._write_accounts()
+        while self._changed:
+            self.write_some()
         self._accounts.sync()
         sealed = self._seal() if self._unsealed else None
         self.waiting_since = None
@@ -136,11 +148,6 @@ class PartitionCheckpoint:
     def size_bytes(self) -> int:
         """What the checkpoint takes on the disk."""
         return self._accounts.size_bytes + self._ids.size_bytes
-
-    def _write_accounts(self) -> None:
-        if self._changed:
-            self._accounts.append(self._changed, self._changed_end)
-            self._changed = {}
 
     def _seal(self) -> Sealed:
         packed = b"".join(self._unsealed)

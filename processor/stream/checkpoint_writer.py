@@ -44,6 +44,7 @@ class CheckpointWriter:
         self._checkpoints: dict[int, PartitionCheckpoint] = {}
         self._event_ids: dict[int, EventIds] = {}
         self._thread = threading.Thread(target=self._work, name="checkpoint", daemon=True)
+        self._backlog = False
         self._post: Post
 
     def start(self, post: Post) -> None:
@@ -115,7 +116,7 @@ class CheckpointWriter:
         try:
             while True:
                 try:
-                    job = self._jobs.get(timeout=LOOK_S)
+                    job = self._jobs.get(timeout=0 if self._backlog else LOOK_S)
                 except queue.Empty:
                     job = self._look
                 if job is None:
@@ -126,9 +127,15 @@ class CheckpointWriter:
             self._on_death(error)
 
     def _look(self) -> None:
+        """Writes what has waited for long enough, and some of many changes: then the jobs have their turn again."""
         due = monotonic() - self._interval_s
-        for number, checkpoint in self._checkpoints.items():
-            if number in self._event_ids and (since := checkpoint.waiting_since) is not None and since <= due:
+        self._backlog = False
+        for number in self._event_ids:
+            checkpoint = self._checkpoints[number]
+            if checkpoint.backlog:
+                checkpoint.write_some()
+                self._backlog = True
+            elif (since := checkpoint.waiting_since) is not None and since <= due:
                 self._install(number, checkpoint.flush())
 
     def _open(self, number: int, stamps: dict[str, Stamp], kept: dict[str, tuple[int, int]]) -> Loaded:

@@ -8,7 +8,6 @@ the damage is a copy as of its last offset, and recovery reads the rest from the
 import mmap
 import os
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,9 +15,6 @@ import msgspec
 
 from processor.stream import frames
 from processor.stream.frames import Stamp, frame
-
-KEYS_PER_FRAME: Final = 10_000
-"""Bounds how long the decoding of one frame holds the interpreter: some 5 ms."""
 
 GARBAGE_FACTOR: Final = 2
 GARBAGE_FREE_BYTES: Final = 32 << 20
@@ -71,13 +67,12 @@ class TableLog:
         return table, problem
 
     def append(self, changes: Table, next_offset: int) -> None:
-        """Adds changes up to `next_offset`; they are on the disk after `sync`."""
-        rest, items = len(changes), iter(changes.items())
-        while rest:
-            batch = dict(islice(items, KEYS_PER_FRAME))
-            rest -= len(batch)
-            # Until the last of them is in, the file is a copy as of the older offset.
-            self._write(frame(_encode((self.next_offset if rest else next_offset, batch))))
+        """Adds changes; they are on the disk after `sync`.
+
+        `next_offset` is the one behind all changes that are in the file now: as long as some are still to come, the
+        older one. Values that are newer than the offset do no harm, as recovery reads them again.
+        """
+        self._write(frame(_encode((next_offset, changes))))
         self.next_offset = next_offset
         if self.size_bytes > GARBAGE_FACTOR * self._live_bytes + GARBAGE_FREE_BYTES:
             self._rewrite()

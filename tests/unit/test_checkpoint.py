@@ -100,7 +100,7 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes frames, runs and rewrites come often enough for a small test."""
-    monkeypatch.setattr(table_log, "KEYS_PER_FRAME", 5)
+    monkeypatch.setattr("processor.stream.checkpoint.CHANGES_AT_ONCE", 5)
     monkeypatch.setattr(table_log, "GARBAGE_FREE_BYTES", 20_000)
 
 
@@ -111,6 +111,8 @@ def lived(directory: Path, changelogs: Changelogs, cycles: int = 60) -> None:
     checkpoint.recovered()
     for number in range(cycles):
         checkpoint.add(changelogs.cycle())
+        if checkpoint.backlog:
+            checkpoint.write_some()
         if number % 4 == 0:
             checkpoint.flush()
     killed(checkpoint)
