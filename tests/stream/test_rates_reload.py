@@ -54,8 +54,10 @@ def rated(bootstrap: str) -> list[dict[str, Any]]:
 
 
 def priced(usage: list[dict[str, Any]], stamp: str, factor: int) -> bool:
-    """Tells whether this deck, at its prices, is what all of these legs were rated with."""
-    return {(leg["deck"], leg["rate_micros_per_min"] / RATES[leg["prefix"]]) for leg in usage} == {(stamp, factor)}
+    """Tells whether this deck, at its prices, is what all of these legs were rated with; premium ones are refused."""
+    paid = [leg for leg in usage if leg["decision"] != "refused"]
+    factors = {leg["rate_micros_per_min"] / RATES[leg["prefix"]] for leg in paid}
+    return {leg["deck"] for leg in usage} == {stamp} and factors == {factor}
 
 
 def in_use(port: int) -> set[str]:
