@@ -5,7 +5,7 @@ SECONDS ?= 300
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test lint bench chaos schemas reference clean
+.PHONY: help setup demo test lint bench chaos schemas reference dashboards clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ reference: setup  ## write the generated pages of docs/reference/ again from the
 	@$(BIN)/python scripts/reference
 	@$(BIN)/python scripts/asyncapi
 	@$(BIN)/python scripts/embed
+
+dashboards: setup  ## write deploy/grafana/dashboards/ again from scripts/dashboards
+	@$(BIN)/python scripts/dashboards
 
 clean:  ## remove the environment and every cache of this checkout
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

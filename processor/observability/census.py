@@ -89,9 +89,7 @@ class Census:
         self.suspended.set(suspended)
         self.oldest.set(oldest)
         self._set_due(due)
-        # Not on the loop: the consumer answers nobody while a rebalance waits for the loop.
-        behind = await asyncio.get_running_loop().run_in_executor(None, self._lag)
-        for topic, records in behind.items():
+        for topic, records in self._lag().items():
             self.lag.labels(topic).set(records)
 
     def _slices(self) -> Iterator[list[Account]]:
