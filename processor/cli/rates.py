@@ -126,6 +126,7 @@ def price(
     import msgspec
 
     from processor.cli import rates_price
+    from processor.domain.coverage import allowed
     from processor.domain.errors import InputRejected
     from processor.domain.tariff import Tariff
 
@@ -139,6 +140,7 @@ def price(
         if rejected.reason == "number_invalid":
             raise click.BadParameter("not E.164: a plus sign and 2 to 15 digits", param_hint="NUMBER") from None
         raise CommandFailed(f"{rejected}{_unpriced(rejected.reason, settings.policy)}") from None
+    row = msgspec.structs.replace(row, allowed=allowed(number, row))
     if increment:
         row = msgspec.structs.replace(row, **_increments(increment))
     if as_json:

@@ -108,7 +108,7 @@ def _charge(
         usage.destination = row.destination
         usage.prefix = row.prefix
         usage.deck = row.deck
-        if not allowed(leg, row):
+        if not allowed(leg.number, row):
             usage.decision, usage.reason = NOT_ALLOWED.decision, NOT_ALLOWED.reason
         elif cover.decision == "pool":
             amount = _draw(account, leg, row, usage, policy, memory, outcome, now)

@@ -63,9 +63,9 @@ def cover_leg(leg: Leg) -> Cover:
     return cover
 
 
-def allowed(leg: Leg, row: Row) -> bool:
-    """Tells whether the destination may be called at all."""
-    return row.allowed and not (leg.direction == "outbound" and leg.number.startswith(UK_PREMIUM))
+def allowed(number: str, row: Row) -> bool:
+    """Tells whether `number`, which `row` prices, may be called at all."""
+    return row.allowed and not (row.direction == "outbound" and number.startswith(UK_PREMIUM))
 
 
 def entitlement(leg: Leg, row: Row) -> tuple[Entitlement | None, Cover]:

@@ -168,7 +168,9 @@ def test_price_takes_other_increments_and_another_direction_and_time(here):
     assert inbound.output.endswith("charge    0.03 USD\n")
 
 
-def test_price_says_when_a_destination_is_not_allowed(here):
+@pytest.mark.parametrize("allowed", ["false", "true"])
+def test_price_says_when_a_destination_is_not_allowed_by_the_deck_or_by_rule(here, allowed):
+    (here / "deck.csv").write_text(f"{HEADER},allowed\n449,United Kingdom premium,premium,GB,1,{allowed}\n")
     done = rates("price", "+4490911999", "--seconds", "60", "--rates", "deck.csv")
     assert done.output.endswith("charge    0.00 USD: the destination is not allowed, the leg is refused\n")
 
