@@ -77,7 +77,7 @@ def csv_rows(stream: IO[bytes]) -> Iterator[CsvRow | Rejected]:
     taken: list[str] = []
 
     def lines() -> Iterator[str]:
-        for raw in stream:
+        while raw := stream.readline(MAX_ROW):
             taken.append(raw.decode("utf-8", "surrogateescape"))
             yield taken[-1]
 
@@ -87,7 +87,8 @@ def csv_rows(stream: IO[bytes]) -> Iterator[CsvRow | Rejected]:
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            yield Rejected(line, "not_csv", f"the row is not CSV: {error}", "".join(taken)[:EXCERPT])
+            # A quote that never ends takes the rows after it along: they are in the text.
+            yield Rejected(line, "not_csv", f"the row is not CSV: {error}", "".join(taken))
         else:
             if fields is None:
                 return

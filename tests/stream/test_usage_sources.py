@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -157,3 +160,42 @@ def test_a_repeated_pull_ends_when_it_is_told_to(topics: str, stub: GraphStub, t
     stub.page = told_to_end_in_the_second_round  # type: ignore[method-assign]
     pull(stub, topics, tmp_path, "--every", "1", "--overlap-hours", "1")
     assert len(stub.asked) == 2
+
+
+@pytest.fixture
+def worker(topics: str, tmp_path: Path) -> Iterator[None]:
+    command = [sys.executable, "-m", "processor.cli", "worker", "--processes", "1", "--brokers", topics]
+    command += ["--data-dir", str(tmp_path / "worker"), "--metrics-port", "0"]
+    with (tmp_path / "worker.log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "CREDITS_UNRATEABLE": "free"}
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_is_pulled_twice_is_charged_once(topics: str, stub: GraphStub, day: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        pull(stub, topics, tmp_path, "--since", day, "--overlap-hours", "72", code=1)
+    # Whatever a partition holds before its last record has been applied when that is in the ledger.
+    last = {
+        name: stub.rows["getPstnCalls"][row] | {"id": name} for name, row in {"last call": 0, "last leg": 3}.items()
+    }
+    file = tmp_path / "last.ndjson"
+    file.write_text("".join(json.dumps(row) + "\n" for row in last.values()))
+    run("convert", "graph", str(file), "--tenant", TENANT, "--publish", "--brokers", topics)
+    deadline = time.monotonic() + 60
+    while not set(last) <= set(charged := charges(topics)):
+        assert time.monotonic() < deadline, charged
+        time.sleep(0.1)
+    assert sorted(name[-3:] for name in charged if name not in last) == ["a01", "a02", "a03", "a04", "a05"]
+
+
+def charges(brokers: str) -> list[str]:
+    """Returns the events that the ledger has a charge for, one by one."""
+    entries = [json.loads(message.value())["data"] for message in published(brokers, names.LEDGER)]
+    return [entry["event_id"] for entry in entries if entry["kind"] == "charge"]
