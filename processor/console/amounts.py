@@ -19,7 +19,7 @@ def amount(typed: str) -> Micros:
     >>> amount("٥٠٫٢٥")
     50250000
     """
-    digits = "".join(str(unicodedata.digit(sign)) if sign.isdigit() else sign for sign in typed.translate(_SIGNS))
+    digits = "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in typed.translate(_SIGNS))
     try:
         return parse(digits)
     except ValueError as error:

@@ -71,7 +71,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Items per page at most.
 Number = Annotated[int | None, Query(ge=0, lt=2**63, description="`next_cursor` of the page before.")]
 
 
-def state_of(request: Request) -> State:
+async def state_of(request: Request) -> State:
     """Returns what the application was made with."""
     state: State = request.app.state.console
     return state
@@ -80,7 +80,10 @@ def state_of(request: Request) -> State:
 Shared = Annotated[State, Depends(state_of)]
 
 
-def caller(state: Shared, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Principal:
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def caller(state: Shared, credentials: Credentials) -> Principal:
     """Finds out who calls. Problem 401 without a valid token."""
     holder = state.access.holder(credentials.credentials) if credentials is not None else None
     if holder is None:
@@ -138,7 +141,7 @@ def scope(tenant: TenantPath, who: Caller, state: Shared) -> Scope:
 Within = Annotated[Scope, Depends(scope)]
 
 
-def entries_filter(
+async def entries_filter(
     kind: Annotated[Literal["charge", "fund", "recharge", "refund", "expiry", "adjustment"] | None, Query()] = None,
     decision: Annotated[Literal["free", "pool", "credits", "split", "refused"] | None, Query()] = None,
     country: Annotated[str | None, Query(pattern="^[A-Z]{2}$", description="Destination, ISO 3166-1.")] = None,
@@ -221,8 +224,10 @@ def notifications(within: Within, cursor: Number = None, limit: Limit = 50) -> a
 
 
 @router.post("/accounts/{tenant}/authorize", tags=["calls"])
-def authorize_call(within: Within, question: Question) -> Answer:
+async def authorize_call(tenant: TenantPath, state: Shared, credentials: Credentials, question: Question) -> Answer:
     """May this call be made, who pays, and how long do pool and balance last? Ask before the call and during it."""
+    # On the event loop: two look-ups by key take less time than the way to a thread and back, and a caller waits.
+    within = scope(tenant, caller(state, credentials), state)
     document = within.state.queries.account_document(within.tenant)
     return authorize(document, question, within.state.tariff, within.state.clock())
 
@@ -242,7 +247,7 @@ class Ask(NamedTuple):
     response: Response
 
 
-def ask_of(
+async def ask_of(
     response: Response,
     idempotency_key: Annotated[
         str | None,

@@ -12,7 +12,7 @@ def N_(message: str) -> str:  # noqa: N802 - the name by which extraction tools 
     return message
 
 
-REASONS: Final = {
+REASONS: Final[dict[str, str]] = {
     "emergency": N_("Emergency calls are free."),
     "direct_routing": N_("The call used your own carrier (direct routing), so it is free here."),
     "inbound_to_user": N_("Incoming calls to a user are free."),
@@ -34,7 +34,7 @@ REASONS: Final = {
 }
 """The reasons of `usage.reason` that have words of their own; another one is shown as it is."""
 
-KINDS: Final = {
+KINDS: Final[dict[str, str]] = {
     "charge": N_("Usage"),
     "fund": N_("Funds added"),
     "recharge": N_("Automatic payment"),
@@ -64,9 +64,9 @@ def explain(entry: Document, text: Text) -> Iterator[Sentence]:
     """Yields the sentences about one entry; each is a translatable text and the values in it."""
     currency, usage = entry["currency"], entry.get("usage")
     if usage is None:
-        yield str(KINDS.get(entry["kind"], entry["kind"])), {}
+        yield _named(KINDS, entry["kind"])
     else:
-        yield str(REASONS.get(usage["reason"], usage["reason"])), {}
+        yield _named(REASONS, usage["reason"])
         yield from _priced(usage, text, currency)
     for lot in entry.get("lots") or ():
         yield (
@@ -79,6 +79,10 @@ def explain(entry: Document, text: Text) -> Iterator[Sentence]:
     if "overdrawn" in (entry.get("flags") or ()):
         yield N_("The balance did not cover all of it; the next funds pay the rest first."), {}
     yield N_("Balance afterwards: %(balance)s"), {"balance": text.money(entry["balance_micros"], currency)}
+
+
+def _named(names: dict[str, str], key: str) -> Sentence:
+    return (names[key], {}) if key in names else ("%(reason)s", {"reason": key})
 
 
 def _priced(usage: Document, text: Text, currency: str) -> Iterator[Sentence]:

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from processor.console.problems import ProblemError, answer
@@ -34,12 +35,8 @@ HEADERS: Final = {
 }
 
 _TOO_LARGE: Final = ProblemError(
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"A request has {MAX_BODY_BYTES} bytes at most."
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_entity_too_large", f"A request has {MAX_BODY_BYTES} bytes at most"
 )
-
-
-class _BodyTooLargeError(Exception):
-    """More came than was announced or is allowed."""
 
 
 class Guard:
@@ -53,12 +50,10 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, received = False, 0
+        received = 0
 
         async def guarded_send(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -70,17 +65,13 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY_BYTES:
-                raise _BodyTooLargeError
+                raise HTTPException(_TOO_LARGE.status, _TOO_LARGE.detail)  # the one that FastAPI lets through
             return message
 
         if _announced(scope) > MAX_BODY_BYTES:
             await answer(_TOO_LARGE)(scope, receive, guarded_send)
             return
-        try:
-            await self._app(scope, guarded_receive, guarded_send)
-        except _BodyTooLargeError:
-            if not started:
-                await answer(_TOO_LARGE)(scope, receive, guarded_send)
+        await self._app(scope, guarded_receive, guarded_send)
 
 
 def _announced(scope: Scope) -> int:

@@ -76,7 +76,7 @@ class Reader(NamedTuple):
         return _render(self.request, self.language, template, status, session=self.session, **values)
 
 
-def _language(
+async def _language(
     request: Request, credits_language: Annotated[str | None, Cookie()] = None, lang: str | None = None
 ) -> str:
     return best_language(lang or credits_language, request.headers.get("accept-language"))

@@ -1,18 +1,21 @@
 """A console's read model, filled by the real domain without a broker."""
 
 import secrets
+import tempfile
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine
 
-from processor.console.access import Principal, Role, open_access
+from processor.console.access import METADATA, Principal, Role, open_access
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands
+from processor.console.database import connect
 from processor.console.follower import Lag
 from processor.console.queries import Queries
 from processor.console.readmodel import ReadModel, open_readmodel
@@ -66,7 +69,18 @@ class ConsoleWorld:
         return Record(topic, 0, offset, value)
 
 
-def sqlite_world(path: object) -> ConsoleWorld:
+@cache
+def _migrated() -> tuple[bytes, bytes]:
+    """The two databases as the migrations leave them, made once."""
+    with tempfile.TemporaryDirectory() as directory:
+        model, access = Path(directory, "model"), Path(directory, "access")
+        open_readmodel(f"sqlite:///{model}").dispose()
+        connect(f"sqlite:///{access}", "access", METADATA).dispose()
+        return model.read_bytes(), access.read_bytes()
+
+
+def sqlite_world(path: Path) -> ConsoleWorld:
+    path.write_bytes(_migrated()[0])
     return ConsoleWorld(open_readmodel(f"sqlite:///{path}"))
 
 
@@ -79,6 +93,7 @@ class Console:
 
     def __init__(self, path: Path) -> None:
         self.world = sqlite_world(path / "model.sqlite")
+        (path / "access.sqlite").write_bytes(_migrated()[1])
         self.access = open_access(f"sqlite:///{path / 'access.sqlite'}")
         self.sent: list[bytes] = []
         self.answering = True
@@ -140,6 +155,6 @@ class Browser(TestClient):
         self.csrf = session.csrf
         self.cookies.set("credits_session", secret)
 
-    def send(self, path: str, **fields: str) -> Response:
+    def submit(self, path: str, **fields: str) -> Response:
         """Sends a form of one of our pages."""
         return self.post(path, data={"csrf": self.csrf, "key": secrets.token_hex(8)} | fields)

@@ -1,0 +1,157 @@
+"""The console: ledger entries per second into its read model on one core, and how long `authorize` takes meanwhile.
+
+    .venv/bin/python benchmarks/console.py [--entries 500000] [--tenants 2000] [--json]
+
+A real broker holds the entries, as the meter writes them, before `credits console` starts on its own core. The rate is
+that of the whole process: fetch, decode, store, commit. `authorize` is asked over HTTP, one request after the other,
+while the console is idle and while it catches up.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import msgspec
+from harness import Program, fresh_broker
+from load import producer
+
+from processor.console.access import Principal, Role, open_access
+from processor.console.server import database_urls
+from processor.contracts import outputs, topics
+from processor.domain.account import Account, credit
+from processor.domain.ledger import Entry, LotChange, UsageDetail
+from processor.embedded.broker import free_port
+
+NOW = datetime.now(UTC)
+COUNTRIES = ("GB", "US", "FR", "DE", "JP", "IN", "BR", "ZA")
+QUESTION = {"call_type": "user_out", "number": "+442079460000", "credits_licensed": True}
+PATIENCE_S = 600.0
+
+
+def publish(brokers: str, entries: int, tenants: int) -> None:
+    """Writes the ledger and the accounts that a meter would leave after so many charges."""
+    out = producer(brokers)
+    names = [f"tenant-{number:05}" for number in range(tenants)]
+    for tenant in names:
+        account = Account(tenant_id=tenant, currency="USD")
+        credit(account, "lot-1", 10**10, NOW - timedelta(days=1))
+        out.produce(topics.ACCOUNT_STATE, outputs.encode(account), tenant)
+    for number in range(entries):
+        tenant, revision = names[number % tenants], number // tenants + 1
+        usage = UsageDetail(
+            decision="credits",
+            reason="pay_as_you_go",
+            call_type="user_out",
+            country=COUNTRIES[number % len(COUNTRIES)],
+            destination="United Kingdom landline",
+            prefix="44",
+            billed_seconds=120,
+            credit_seconds=120,
+            rate_micros_per_min=16_000,
+            deck="synthetic_deck@0123456789ab",
+        )
+        entry = Entry(
+            entry_id=f"{tenant}:{revision}",
+            tenant_id=tenant,
+            revision=revision,
+            kind="charge",
+            event_id=f"event-{number}",
+            event_source="/telephony/sbc-1",
+            occurred_at=NOW - timedelta(seconds=number % 86_400),
+            recorded_at=NOW,
+            amount_micros=-32_000,
+            balance_micros=10**10 - 32_000 * revision,
+            currency="USD",
+            usage=usage,
+            lots=[LotChange("lot-1", -32_000)],
+        )
+        out.produce(topics.LEDGER, outputs.entry_record(entry), tenant)
+        if number % 10_000 == 0:
+            out.poll(0)
+    out.flush(60)
+
+
+def percentiles(samples_ms: list[float]) -> dict[str, float]:
+    ranked = sorted(samples_ms)
+    return {
+        "requests": len(ranked),
+        "p50_ms": round(ranked[len(ranked) // 2], 2),
+        "p99_ms": round(ranked[int(len(ranked) * 0.99)], 2),
+        "max_ms": round(ranked[-1], 2),
+    }
+
+
+def ask(client: httpx.Client) -> float:
+    """Asks for one authorization; returns its milliseconds."""
+    start = time.perf_counter()
+    answer = client.post("/v1/accounts/tenant-00000/authorize", json=QUESTION)
+    taken = (time.perf_counter() - start) * 1000
+    assert answer.status_code == 200, answer.text
+    return taken
+
+
+def wait_until_up(client: httpx.Client, console: Program) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        console.check()
+        try:
+            if client.get("/v1/status").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.02)
+    raise TimeoutError("the console does not answer")
+
+
+def measure(entries: int, tenants: int, *, disturb: bool) -> dict[str, object]:
+    """Lets a console catch up; with `disturb` it is asked for authorizations all the while."""
+    with fresh_broker() as brokers, tempfile.TemporaryDirectory() as directory:
+        publish(brokers, entries, tenants)
+        home, port = Path(directory), free_port()
+        token = open_access(database_urls(None, home / "console")[1]).add_token(Principal("b", Role.OPERATOR, None), 1)
+        command = [sys.executable, "-m", "processor.cli", "console", "--port", str(port), "--brokers", brokers]
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"})
+        with Program([*command, "--data-dir", str(home)], {}, home / "log") as console:
+            wait_until_up(client, console)
+            first, started, used = client.get("/v1/status").json()["stored_records"], time.monotonic(), console.cpu_s()
+            busy = []
+            while (stored := client.get("/v1/status").json()["stored_records"]) < entries + tenants:
+                console.check()
+                assert time.monotonic() < started + PATIENCE_S, f"only {stored} records"
+                if disturb and stored > tenants:
+                    busy.append(ask(client))
+                else:
+                    time.sleep(0.1)
+            took, cpu = time.monotonic() - started, console.cpu_s() - used
+            idle = [ask(client) for _ in range(1000)]
+            return {
+                "entries_per_second": round((stored - first) / took),
+                "cpu_s_per_million": round(cpu / (stored - first) * 1e6, 1),
+                "peak_mib": console.peak_mib(),
+                "database_bytes_per_entry": round((home / "console" / "console.sqlite").stat().st_size / entries),
+                "authorize_idle": percentiles(idle),
+                "authorize_while_catching_up": percentiles(busy) if busy else None,
+            }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, default=500_000)
+    parser.add_argument("--tenants", type=int, default=2000)
+    parser.add_argument("--json", action="store_true", dest="as_json")
+    given = parser.parse_args()
+    found = {
+        "entries": given.entries,
+        "tenants": given.tenants,
+        "catching_up": measure(given.entries, given.tenants, disturb=False),
+        "catching_up_under_requests": measure(given.entries, given.tenants, disturb=True),
+    }
+    print(json.dumps(found) if given.as_json else msgspec.json.format(json.dumps(found)))
+
+
+if __name__ == "__main__":
+    main()

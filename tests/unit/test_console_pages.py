@@ -1,0 +1,182 @@
+"""The pages: complete without a script, in two languages, and true to the read model."""
+
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from processor.console import changes, explain, said
+from processor.console.access import Role
+from processor.console.amounts import NotAnAmountError, amount
+from processor.console.chart import HEIGHT, bars
+from processor.console.queries import Consumption
+from processor.console.text import TEXTS, best_language
+from tests.unit.builders import TENANT, UNIT, autopay, call, funded
+from tests.unit.console_world import Browser, Console
+
+CONSOLE = Path(explain.__file__).parent
+PAGE = f"/tenants/{TENANT}"
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    made = Console(tmp_path)
+    made.world.tell(
+        funded(50), autopay(50, 20), call(600), call(90, callee="+33140000000"), call(60, tenant_id="other")
+    )
+    return made
+
+
+@pytest.fixture
+def browser(console: Console) -> Browser:
+    return console.browser()
+
+
+def test_the_credits_page_shows_balance_expiry_and_consumption(browser: Browser) -> None:
+    text = browser.get(PAGE).text
+    assert "$48.75" in text
+    assert "Mar 15, 2027" in text
+    assert re.search(r"Mar 15, 2026: \$1\.25", text)
+    assert all(name in text for name in ("United Kingdom", "France", "$1.00", "$0.25"))
+    for name in ("Add additional funds", "Edit payment settings", "Auto-pay settings", "Payment amount"):
+        assert name in text
+    assert "When the balance falls to" in text
+    assert "Save changes" in text
+
+
+def test_adding_funds_from_the_page_happens_once_and_says_so(console: Console, browser: Browser) -> None:
+    for _ in range(2):  # a double click
+        answer = browser.submit(f"{PAGE}/funds", amount="60", key="same")
+        assert answer.headers["location"] == f"{PAGE}?said=funded"
+    assert len(console.sent) == 1
+    assert "The funds were added." in browser.get(f"{PAGE}?said=funded").text
+    assert console.world.accounts[TENANT].balance_micros == 108_750_000
+
+
+@pytest.mark.parametrize(("typed", "said_"), [("1", "below_minimum"), ("fifty", "not_an_amount"), ("-60", "negative")])
+def test_an_amount_that_is_refused_is_explained(browser: Browser, typed: str, said_: str) -> None:
+    location = browser.submit(f"{PAGE}/funds", amount=typed).headers["location"]
+    assert location == f"{PAGE}?said={said_}"
+    assert said.SAID[said_].text in browser.get(location).text
+
+
+def test_saving_auto_pay_keeps_the_limits_that_the_form_does_not_show(console: Console, browser: Browser) -> None:
+    console.world.tell(autopay(50, 20, max_per_day=3, payment_method_ref="pm_1"))
+    answer = browser.submit(f"{PAGE}/autopay", enabled="on", payment="75.50", trigger="١٠٫٥")
+    assert answer.headers["location"] == f"{PAGE}?said=saved"
+    settings = console.world.accounts[TENANT].autopay
+    assert settings is not None
+    assert (settings.payment_amount_micros, settings.trigger_micros) == (75_500_000, 10_500_000)
+    assert (settings.enabled, settings.max_per_day, settings.payment_method_ref) == (True, 3, "pm_1")
+    browser.submit(f"{PAGE}/autopay", payment="75.50", trigger="10")
+    assert not console.world.accounts[TENANT].autopay.enabled  # type: ignore[union-attr]
+
+
+def test_without_an_answer_the_page_says_that_the_change_is_stored(
+    console: Console, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.console.pages.DEFAULT_WAIT_S", 0.0)
+    console.answering = False
+    assert browser.submit(f"{PAGE}/funds", amount="60").headers["location"] == f"{PAGE}?said=pending"
+
+
+def test_the_ledger_filters_and_explains_a_charge(browser: Browser) -> None:
+    assert browser.get(f"{PAGE}/ledger").text.count("Explain this charge") == 2
+    assert browser.get(f"{PAGE}/ledger?kind=fund&since=&until=").text.count("Explain this charge") == 0
+    text = browser.get(f"{PAGE}/ledger/3").text
+    assert "The user has no calling plan, so credits pay from the first minute." in text
+    assert "120 seconds were billed at $0.10 per minute." in text
+    assert "A connection fee of $0.05 was added." in text
+    assert browser.get(f"{PAGE}/ledger/99").status_code == 404
+
+
+def test_arabic_reads_from_right_to_left_with_money_and_dates_of_its_own(browser: Browser) -> None:
+    text = browser.get(PAGE, headers={"Accept-Language": "ar-EG,en;q=0.5"}).text
+    assert '<html lang="ar" dir="rtl">' in text
+    assert "إضافة أموال أخرى" in text
+    assert "المملكة المتحدة" in text
+    assert "US$" in text
+    assert "Save changes" not in text
+
+
+def test_a_reader_with_one_tenant_goes_straight_to_it(console: Console) -> None:
+    assert console.browser(Role.VIEWER, TENANT).get("/").headers["location"] == PAGE
+
+
+def test_the_list_searches_and_shows_who_is_in_debt(browser: Browser) -> None:
+    text = browser.get("/?search=oth").text
+    assert "other" in text
+    assert TENANT not in text
+    assert 'class="number debt"' in text
+
+
+def test_every_text_of_the_pages_is_translated_with_the_same_values() -> None:
+    options = {"**/templates/**.html": {"extensions": "jinja2.ext.i18n", "newstyle_gettext": "true"}}
+    methods = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
+    keywords = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
+    found = extract_from_dir(CONSOLE, methods, options, keywords)
+    texts = {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+    with (CONSOLE / "locale" / "ar" / "messages.po").open("rb") as file:
+        catalogue = read_po(file, locale="ar")
+    translated = {m.id if isinstance(m.id, str) else m.id[0]: m.string for m in catalogue if m.id}
+    assert texts - {""} == set(translated)
+    values = re.compile(r"%\(\w+\)s")
+    for text, translation in translated.items():
+        for form in [translation] if isinstance(translation, str) else translation:
+            assert form, text
+            assert set(values.findall(form)) == set(values.findall(text)), text
+
+
+@pytest.mark.parametrize(
+    ("typed", "micros"), [("50", 50 * UNIT), (" 50.25 ", 50_250_000), ("٥٠٫٢٥", 50_250_000), ("−5", -5 * UNIT)]
+)
+def test_amounts_are_read_in_any_digits(typed: str, micros: int) -> None:
+    assert amount(typed) == micros
+
+
+@pytest.mark.parametrize("typed", ["", "1e3", "1,000", "0x10", "½", "²", "nan", "9" * 30])
+def test_what_is_no_amount_is_refused(typed: str) -> None:
+    with pytest.raises(NotAnAmountError):
+        amount(typed)
+
+
+def test_money_shows_the_decimals_it_has(console: Console) -> None:
+    english = TEXTS["en"]
+    assert english.money(-157_583, "USD") == "-$0.157583"
+    assert english.money(1_234_500_000, "USD") == "$1,234.50"
+    assert english.money(5_000_000, "JPY") == "¥5"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "accepted", "language"),
+    [(None, None, "en"), (None, "ar", "ar"), ("en", "ar", "en"), ("xx", "de, AR-EG;q=0.5", "ar"), (None, "*", "en")],
+)
+def test_the_language_is_the_readers_choice_or_the_browsers(
+    wanted: str | None, accepted: str | None, language: str
+) -> None:
+    assert best_language(wanted, accepted) == language
+
+
+def test_the_chart_is_mirrored_for_right_to_left() -> None:
+    days = [Consumption("2026-03-14", 1, 0, 0, 1), Consumption("2026-03-15", 2, 0, 0, 1)]
+    left, right = bars(days, rtl=False), bars(days, rtl=True)
+    assert [bar.height for bar in left] == [HEIGHT / 2, HEIGHT]
+    assert [bar.x for bar in left] == [bar.x for bar in reversed(right)]
+
+
+async def _woken() -> int:
+    signal = changes.ChangeSignal()
+    signal.bind()
+    seen = signal.count
+    signal.stored()
+    await signal.wait(seen, 30)
+    await signal.wait(signal.count, 0)
+    return signal.count
+
+
+def test_a_waiting_request_wakes_with_the_next_commit() -> None:
+    import asyncio
+
+    assert asyncio.run(_woken()) == 1

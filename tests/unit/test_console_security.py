@@ -1,0 +1,316 @@
+"""Nobody sees or changes what is not theirs, whatever they send."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from processor.console import access, signin
+from processor.console.access import Principal, Role
+from processor.console.guard import MAX_BODY_BYTES
+from processor.console.signin import RateLimit
+from processor.console.tables import ACCOUNTS
+from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded, row, tariff
+from tests.unit.console_world import Console
+
+API = f"/v1/accounts/{TENANT}"
+PAGE = f"/tenants/{TENANT}"
+READS = ("", "/lots", "/pools", "/ledger", "/ledger.csv", "/recharges", "/notifications", "/commands/x")
+CHANGES = (
+    ("POST", "/funds", {"amount_micros": 60 * UNIT}),
+    ("PUT", "/autopay", {"enabled": True, "payment_amount_micros": 50 * UNIT, "trigger_micros": UNIT}),
+    ("PUT", "/licences", {"licences": []}),
+    ("POST", "/adjustments", {"amount_micros": UNIT, "reason": "r"}),
+    ("POST", "/recharge/reset", {}),
+)
+SCRIPT = "</title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+SQL = "x' OR '1'='1'; DROP TABLE accounts; --%_\\"
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    made = Console(tmp_path)
+    made.world.tell(funded(50), autopay(50, 20), call(600))
+    return made
+
+
+@pytest.mark.parametrize("path", READS)
+def test_another_tenants_data_is_as_absent_as_none(console: Console, path: str) -> None:
+    stranger = console.client(Role.OPERATOR, "other")
+    foreign, absent = stranger.get(f"{API}{path}"), stranger.get(f"/v1/accounts/nobody{path}")
+    assert (foreign.status_code, foreign.json()) == (404, absent.json())
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+def test_another_tenants_account_cannot_be_changed(
+    console: Console, method: str, path: str, body: dict[str, object]
+) -> None:
+    answer = console.client(Role.OPERATOR, "other").request(method, f"{API}{path}", json=body)
+    assert (answer.status_code, console.sent) == (404, [])
+
+
+def test_a_list_holds_only_what_is_in_scope(console: Console) -> None:
+    assert console.client(Role.OPERATOR, "other").get("/v1/accounts").json()["items"] == []
+    assert TENANT not in console.browser(Role.OPERATOR, "other", "third").get("/").text
+    assert console.browser(Role.OPERATOR, "other").get(PAGE).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp4"}, {"Authorization": "Bearer "}]
+)
+def test_without_a_valid_token_the_api_says_nothing(console: Console, headers: dict[str, str]) -> None:
+    for path in (API, "/v1/accounts", "/v1/status"):
+        answer = console.client().get(path, headers=headers)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_a_token_ends_when_it_expires_or_is_revoked_and_its_sessions_with_it(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = Principal("finance", Role.VIEWER, None)
+    token = console.access.add_token(who, 1)
+    session = console.access.open_session(who)
+    assert console.access.holder(token) == who
+    tomorrow = access.now_ms() + 86_400_001
+    monkeypatch.setattr(access, "now_ms", lambda: tomorrow)
+    assert console.access.holder(token) is None
+    assert console.access.session(session) is None
+    monkeypatch.undo()
+    assert console.access.session(session) is not None
+    assert console.access.revoke_token("finance")
+    assert console.access.holder(token) is None
+    assert console.access.session(session) is None
+
+
+def test_secrets_are_stored_as_hashes_only(console: Console, tmp_path: Path) -> None:
+    who = Principal("finance", Role.VIEWER, None)
+    token, session = console.access.add_token(who, 1), console.access.open_session(who)
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("access.sqlite*"))
+    assert b"finance" in stored
+    assert token.encode() not in stored
+    assert session.encode() not in stored
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        (Role.VIEWER, set()),
+        (Role.BILLING_ADMIN, {"/funds", "/autopay"}),
+        (Role.OPERATOR, {path for _, path, _ in CHANGES}),
+    ],
+)
+def test_each_role_may_change_what_it_is_for(console: Console, role: Role, allowed: set[str]) -> None:
+    console.answering = False
+    client, done = console.client(role, TENANT), set()
+    for method, path, body in CHANGES:
+        answer = client.request(method, f"{API}{path}", json=body, headers={"Prefer": "respond-async"})
+        assert answer.status_code in (202, 403)
+        if answer.status_code == 202:
+            done.add(path)
+    assert done == allowed
+    assert len(console.sent) == len(allowed)
+
+
+def test_a_viewer_sees_no_forms_and_can_send_none(console: Console) -> None:
+    browser = console.browser(Role.VIEWER, TENANT)
+    assert "Add additional funds" not in browser.get(PAGE).text
+    assert browser.submit(f"{PAGE}/funds", amount="60").status_code == 403
+    assert console.sent == []
+
+
+def test_the_api_does_not_take_a_browsers_cookie(console: Console) -> None:
+    browser = console.browser()
+    assert browser.get(PAGE).status_code == 200
+    assert browser.get(API).status_code == 401
+
+
+@pytest.mark.parametrize("csrf", ["", "wrong", "é"])
+@pytest.mark.parametrize("path", ["/funds", "/autopay"])
+def test_a_form_without_the_sessions_secret_changes_nothing(console: Console, path: str, csrf: str) -> None:
+    browser = console.browser()
+    assert browser.submit(f"{PAGE}{path}", csrf=csrf, amount="60", payment="60", trigger="1").status_code == 403
+    assert browser.submit("/logout", csrf=csrf).status_code == 403
+    assert console.sent == []
+
+
+def test_a_form_from_another_site_changes_nothing_even_with_the_secret(console: Console) -> None:
+    browser = console.browser()
+    browser.headers["Sec-Fetch-Site"] = "cross-site"
+    assert browser.submit(f"{PAGE}/funds", amount="60").status_code == 403
+    assert browser.post("/login", data={"token": "x"}).status_code == 403
+
+
+def test_another_sessions_secret_does_not_fit(console: Console) -> None:
+    first, second = console.browser(), console.browser()
+    assert first.submit(f"{PAGE}/funds", csrf=second.csrf, amount="60").status_code == 403
+
+
+def test_the_printed_link_signs_in_once_and_only_by_a_click(console: Console) -> None:
+    client, token = console.client(), console.links[-1]
+    for _ in range(2):  # a preview of the link, then the person
+        assert client.get(f"/login?token={token}").status_code == 200
+    answer = client.post("/login", data={"token": token})
+    cookie = answer.headers["set-cookie"]
+    assert answer.status_code == 303
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=lax"))
+    assert client.get(PAGE).status_code == 200
+    assert console.client().post("/login", data={"token": token}).status_code == 401
+    assert console.links[-1] != token
+    assert console.client().post("/login", data={"token": console.links[-1]}).status_code == 303
+
+
+def test_behind_tls_the_cookie_is_secure(console: Console) -> None:
+    console.app.__dict__["_app"].__dict__["_app"].state.console = console.state._replace(secure_cookies=True)
+    answer = console.client().post("/login", data={"token": console.links[-1]})
+    assert "Secure" in answer.headers["set-cookie"]
+
+
+def test_signing_out_ends_the_session(console: Console) -> None:
+    browser = console.browser()
+    cookie = browser.cookies["credits_session"]
+    assert browser.submit("/logout").headers["location"] == "/login"
+    assert console.access.session(cookie) is None
+
+
+def test_without_a_session_a_page_leads_to_the_sign_in(console: Console) -> None:
+    for path in ("/", PAGE, f"{PAGE}/ledger", f"{PAGE}/ledger.csv", f"{PAGE}/live"):
+        answer = console.client().get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+def test_guessing_tokens_is_slowed_down(console: Console) -> None:
+    client = console.client()
+    answers = [client.post("/login", data={"token": f"guess-{number}"}).status_code for number in range(12)]
+    assert answers == [401] * signin.TRIES + [429] * (12 - signin.TRIES)
+    assert client.post("/login", data={"token": console.links[-1]}).status_code == 429
+
+
+def test_the_limit_of_tries_slides_and_forgets_the_oldest_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signin, "ADDRESSES", 2)
+    now = [0.0]
+    limit = RateLimit(lambda: now[0])
+    assert [limit.allows("a") for _ in range(11)] == [True] * 10 + [False]
+    now[0] = signin.WINDOW_S + 1
+    assert limit.allows("a")
+    assert [limit.allows(address) for address in ("b", "c", "a")] == [True] * 3
+    assert len(limit._tries) == 2
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10_000_000])
+@pytest.mark.parametrize("announced", [True, False])
+def test_an_oversize_body_is_refused_before_it_is_read(console: Console, size: int, announced: bool) -> None:
+    body = b"x" * size if announced else (b"x" * 65_536 for _ in range(size // 65_536 + 1))
+    client = console.client(Role.OPERATOR)
+    answer = client.post(f"{API}/funds", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["status"]) == (413, 413)
+
+
+def test_every_answer_forbids_inline_scripts_frames_and_sniffing(console: Console) -> None:
+    for path in ("/login", PAGE, f"{PAGE}/ledger", API, "/static/live.js", "/nowhere"):
+        headers = console.browser().get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert (headers["x-frame-options"], headers["x-content-type-options"]) == ("DENY", "nosniff")
+
+
+def test_no_text_becomes_markup(console: Console) -> None:
+    world = console.world
+    world.tariff = tariff(row("44", destination=SCRIPT))
+    world.tell(funded(50, tenant_id=SCRIPT), autopay(50, 45, tenant_id=SCRIPT), call(6000, tenant_id=SCRIPT))
+    in_flight = world.accounts[SCRIPT].recharge.in_flight or ""
+    world.tell(decided(in_flight, "declined", tenant_id=SCRIPT, reason_code=SCRIPT))
+    browser = console.browser()
+    page = "/tenants/" + SCRIPT.replace("/", "%2F").replace(" ", "%20")
+    for path in ("/", f"/?search={SCRIPT}", page, f"{page}/ledger", f"{page}/ledger/2", f"{page}?said={SCRIPT}"):
+        for language in ("en", "ar"):
+            answer = browser.get(path, headers={"Accept-Language": language})
+            assert answer.status_code == 200, path
+            assert "alert(1)" in answer.text or "said" in path
+            assert "<script>alert" not in answer.text
+            assert "<img" not in answer.text
+            assert not re.search(r"\son\w+=", re.sub(r"\"[^\"]*\"|>[^<]*<", "", answer.text))
+
+
+def test_pages_have_no_inline_script_or_style(console: Console) -> None:
+    for path in ("/", PAGE, f"{PAGE}/ledger", "/login"):
+        text = console.browser().get(path).text
+        assert not re.search(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|javascript:", text)
+
+
+@pytest.mark.parametrize("text", [SQL, SCRIPT, "%", "_", "\\", "é" * 128, "a/b", "..", "\N{RIGHT-TO-LEFT OVERRIDE}x"])
+def test_metacharacters_are_only_text(console: Console, text: str) -> None:
+    client = console.client(Role.OPERATOR)
+    with console.world.engine.connect() as connection:
+        before = connection.scalar(select(func.count()).select_from(ACCOUNTS))
+    assert client.get("/v1/accounts", params={"search": text}).json()["items"] == []
+    assert client.get("/v1/accounts", params={"cursor": text}).status_code == 200
+    assert client.get(f"{API}/ledger", params={"country": text}).status_code == 422
+    client.post(f"{API}/adjustments", json={"amount_micros": 1, "reason": text}, headers={"Idempotency-Key": "k"})
+    with console.world.engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(ACCOUNTS)) == before
+
+
+@pytest.mark.parametrize("tenant", ["a/b", "?", "#", "100%", "%2F", "؟ك", " "])
+def test_a_tenant_id_may_hold_any_character(console: Console, tenant: str) -> None:
+    console.world.tell(funded(50, tenant_id=tenant))
+    from processor.console.tenants import segment_of
+
+    found = console.client(Role.VIEWER, tenant).get(f"/v1/accounts/{segment_of(tenant)}")
+    assert found.json()["tenant_id"] == tenant
+    assert console.browser().get(f"/tenants/{segment_of(tenant)}").status_code == 200
+
+
+@pytest.mark.parametrize("tenant", ["%00", "%FF", "a" * 129, "x%00y"])
+def test_what_cannot_be_a_tenant_id_is_not_found(console: Console, tenant: str) -> None:
+    assert console.client(Role.OPERATOR).get(f"/v1/accounts/{tenant}").status_code == 404
+    assert console.browser().get(f"/tenants/{tenant}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b'{"amount_micros": 1.5}',
+        b'{"amount_micros": "60000000"}',
+        b'{"amount_micros": true}',
+        b'{"amount_micros": 9007199254740992}',
+        b'{"amount_micros": 60000000, "extra": 1}',
+        b'{"amount_micros": 60000000, "currency": "usd"}',
+        b'{"amount_micros": 60000000, "payment_reference": "\\ud800"}',
+        b'{"amount_micros": NaN}',
+        b"\xff\xfe",
+        b"[" * 10_000,
+    ],
+)
+def test_a_malformed_body_is_explained_and_nothing_is_sent(console: Console, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = console.client(Role.OPERATOR).post(f"{API}/funds", content=body, headers=headers)
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert console.sent == []
+
+
+@pytest.mark.parametrize(
+    ("back", "to"),
+    [
+        ("http://127.0.0.1/tenants/x", "/tenants/x"),
+        ("https://evil.example/x", "/"),
+        ("http://127.0.0.1//evil.example", "/evil.example"),
+        ("", "/"),
+    ],
+)
+def test_a_redirect_after_choosing_the_language_stays_on_this_console(console: Console, back: str, to: str) -> None:
+    assert console.browser().get("/language/ar", headers={"Referer": back}).headers["location"] == to
+
+
+def test_an_expired_session_is_asked_to_sign_in(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = console.browser()
+    later = access.now_ms() + access.SESSION_MS + timedelta(seconds=1) // timedelta(milliseconds=1)
+    monkeypatch.setattr(access, "now_ms", lambda: later)
+    assert browser.get(PAGE).headers["location"] == "/login"
