@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from processor.domain.usage import Direction
 
 _DECK: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_CODE: Final = re.compile(r"[A-Z]{3}")
 _INCREMENT: Final = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})")
 
 
@@ -102,7 +103,7 @@ def lint(deck: tuple[Path, ...], as_json: bool) -> None:
 @click.option(
     "--rates", type=_DECK, multiple=True, metavar="FILE", help="Rate deck, may be repeated.  [env: CREDITS_RATES]"
 )
-@click.option("--currency", help="Currency of the account.  [env: CREDITS_DEFAULT_CURRENCY; default: USD]")
+@click.option("--currency", help="Currency of the account.  [default: CREDITS_DEFAULT_CURRENCY]")
 @json_option
 def price(
     number: str,
@@ -130,12 +131,12 @@ def price(
     from processor.domain.errors import InputRejected
     from processor.domain.tariff import Tariff
 
-    settings = make_settings(rates=list(rates) or None, default_currency=currency)
+    settings = make_settings(rates=list(rates) or None)
     decks = _decks(settings.rates, settings.default_currency)
     started_at = _time(at) if at else datetime.now(UTC)
     way = cast("Direction", direction)
     try:
-        row = Tariff(decks, settings.policy).find(number, way, settings.default_currency, started_at)
+        row = Tariff(decks).find(number, way, _currency(currency) or settings.default_currency, started_at)
     except InputRejected as rejected:
         if rejected.reason == "number_invalid":
             raise click.BadParameter("not E.164: a plus sign and 2 to 15 digits", param_hint="NUMBER") from None
@@ -211,11 +212,9 @@ def _unusable(errors: list[DeckError]) -> CommandFailed:
 
 def _unpriced(reason: Reason, policy: Policy) -> str:
     """Says what a worker does with a leg that no row prices."""
-    if reason != "no_rate":
-        return ""
-    if policy.unrateable == "free":
+    if reason == "no_rate" and policy.unrateable == "free":
         return ": the leg is free, with the reason FREECALL (CREDITS_UNRATEABLE=free)"
-    return ": the leg is parked in dead.letters.v1 (CREDITS_UNRATEABLE=park)"
+    return ": the leg is parked in dead.letters.v1" + (" (CREDITS_UNRATEABLE=park)" if reason == "no_rate" else "")
 
 
 def _increments(text: str) -> dict[str, int]:
@@ -223,6 +222,12 @@ def _increments(text: str) -> dict[str, int]:
     if found is None:
         raise click.BadParameter("write it as FIRST/NEXT in seconds, such as 60/60 or 30/6", param_hint="--increment")
     return {"initial_s": int(found[1]), "increment_s": int(found[2])}
+
+
+def _currency(text: str | None) -> str | None:
+    if text is not None and _CODE.fullmatch(text) is None:
+        raise click.BadParameter("an ISO 4217 code of three capital letters is needed", param_hint="--currency")
+    return text
 
 
 def _time(text: str) -> datetime:

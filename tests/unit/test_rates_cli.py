@@ -178,15 +178,26 @@ def test_price_says_when_a_destination_is_not_allowed_by_the_deck_or_by_rule(her
 def test_price_without_a_rate_is_a_problem_and_a_wrong_call_is_wrong_usage(here):
     for arguments, code, fragment in [
         (("+8612345678",), 1, "no_rate"),
-        (("+442079460000", "--currency", "EUR"), 0, "EUR"),
+        (
+            ("+442079460000", "--currency", "EUR"),
+            1,
+            "the account is kept in EUR, the deck prices in USD: the leg is parked",
+        ),
         (("442079460000",), 2, "not E.164"),
         (("+442079460000", "--increment", "60"), 2, "FIRST/NEXT"),
         (("+442079460000", "--at", "yesterday"), 2, "RFC 3339"),
-        (("+442079460000", "--currency", "dollar"), 2, "CREDITS_DEFAULT_CURRENCY"),
+        (("+442079460000", "--currency", "dollar"), 2, "three capital letters"),
         (("+442079460000", "--rates", "missing.csv"), 2, "does not exist"),
     ]:
         done = rates("price", *arguments, "--seconds", "60", "--rates", "deck.csv")
         assert (done.exit_code, fragment in done.output) == (code, True), done.output
+
+
+def test_rows_without_a_currency_are_in_that_of_the_settings_whatever_the_account_has(here, monkeypatch):
+    monkeypatch.setenv("CREDITS_DEFAULT_CURRENCY", "EUR")
+    flags = ("+442079460000", "--seconds", "60", "--rates", "deck.csv")
+    assert rates("price", *flags).output.endswith("charge    0.0155 EUR\n")
+    assert "the account is kept in USD, the deck prices in EUR" in rates("price", *flags, "--currency", "USD").output
 
 
 def test_a_deck_of_the_settings_that_is_missing_is_wrong_usage(here, monkeypatch):
