@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,14 +29,13 @@ def binaries() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The URL of a running server, up to the name of the database."""
-    tools, directory, port = binaries(), tmp_path_factory.mktemp("postgres"), free_port()
+    tools, port = binaries(), free_port()
+    directory = Path(tempfile.mkdtemp(prefix="credits-postgres-"))  # pytest's own are closed to other users
     as_user: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         shutil.chown(directory, USER)
-        for parent in directory.parents[:2]:
-            parent.chmod(parent.stat().st_mode | 0o011)
         as_user = ["runuser", "-u", USER, "--"]
 
     def run(tool: str, *arguments: str) -> None:
@@ -51,6 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     run("pg_ctl", "-D", str(data), "-w", "-l", str(directory / "log"), "-o", options, "start")
     yield f"postgresql://test@127.0.0.1:{port}"
     run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

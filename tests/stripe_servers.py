@@ -87,9 +87,9 @@ class FakeStripe(ThreadingHTTPServer):
     """Stripe's payment intents with a memory. The payment method says what happens:
 
     `pm_ok` pays · `pm_declined_CODE` is declined by the issuer · `pm_lost` pays and drops the connection ·
-    `pm_500` pays and answers 500, remembered under the key · `pm_503` answers 503 once, before doing anything ·
-    `pm_processing` is being processed until it is asked for again · `pm_missing` does not exist · `pm_429` is asked
-    for too often, once · `pm_forbidden` is not this key's.
+    `pm_500` pays and answers 500, remembered under the key · `pm_halfway` is left unconfirmed by such a 500 ·
+    `pm_503` answers 503 once, before doing anything · `pm_429` is asked for too often, once · `pm_processing` is being
+    processed until it is asked about · `pm_missing` does not exist · `pm_forbidden` is not this key's.
     """
 
     daemon_threads = True
@@ -150,7 +150,9 @@ class FakeStripe(ThreadingHTTPServer):
             intent["status"] = "requires_payment_method"
             intent["last_payment_error"] = {**error, "payment_method": card}
             return 402, {"error": {**intent["last_payment_error"], "message": "no", "payment_intent": dict(intent)}}
-        if method == "pm_500":
+        if method == "pm_halfway":
+            intent["status"] = "requires_confirmation"
+        if method in ("pm_500", "pm_halfway"):
             return 500, {"error": {"type": "api_error", "message": "sorry"}}
         if method == "pm_processing":
             return 200, {**intent, "status": "processing"}
@@ -169,6 +171,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append(("POST", self.path))
         if self.headers["Authorization"] != f"Bearer {KEY}":
             self._answer(401, {"error": {"type": "invalid_request_error", "message": "Invalid API Key provided"}})
+        elif self.path.endswith("/confirm"):
+            intent = self.server.intents[self.path.split("/")[-2]]
+            intent["status"] = "succeeded"
+            self._answer(200, intent)
         elif (answer := self.server.create(self.headers["Idempotency-Key"], form)) is None:
             self.close_connection = True
             self.connection.close()

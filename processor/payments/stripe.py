@@ -5,10 +5,11 @@ Stripe answers a repeated idempotency key with the first answer, for at least a 
 - A key older than that may be forgotten, so the customer's intents are searched for the recharge id before charging.
 - A 5xx is remembered under the key like any answer, so repeating the request alone may repeat the 5xx: the intent is
   looked up by its metadata.
-- An intent that is still processing is asked about until it is final.
+- An intent that is still processing is asked about until it is final; one that a 5xx left unconfirmed is confirmed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ KEY_LIFE: Final = timedelta(hours=23)
 """Stripe keeps idempotency keys for at least 24 hours; an hour is left for clocks that disagree."""
 TIMEOUT_S: Final = 15.0
 """One request, answer included: Stripe's slowest banks need several seconds."""
+
+Intent = Mapping[str, Any]
+"""A PaymentIntent as Stripe sends it."""
 
 
 class StripeProvider:
@@ -61,30 +65,35 @@ class StripeProvider:
             amount = minor_units(charge.amount_micros, charge.currency)
         except NotChargeable:
             return Decision(status="failed", decided_at=now, reason_code="amount_not_chargeable")
-        intent: Mapping[str, Any] | None = None
-        if charge.asked_at is not None and now - charge.asked_at > KEY_LIFE:
-            intent = self._find(charge, customer)
         try:
-            intent = intent or self._create(charge, amount, customer, method)
-            if intent["status"] == "processing":  # perhaps only the remembered answer says so
-                intent = self._client.v1.payment_intents.retrieve(intent["id"], {"expand": ["latest_charge"]}).to_dict()
+            intent = self._finish(charge, self._intent(charge, amount, customer, method, now))
         except stripe.CardError as error:
             return _declined(_error_body(error), now)
-        except stripe.InvalidRequestError as error:
+        except stripe.InvalidRequestError as error:  # of the creation: nothing came into being
             return Decision(status="failed", decided_at=now, reason_code=error.code or "invalid_request")
-        except (stripe.APIConnectionError, stripe.RateLimitError) as error:
-            raise ProviderTimeout(f"{charge.recharge_id}: {type(error).__name__}") from error
-        except (stripe.APIError, stripe.IdempotencyError) as error:
-            intent = self._find(charge, customer)
-            if intent is None:
-                raise ProviderTimeout(f"{charge.recharge_id}: {type(error).__name__}, and no intent") from error
         if (intent["amount"], intent["currency"]) != (amount, charge.currency.lower()):
             raise ProviderMisconfigured(
                 f"Stripe knows {charge.recharge_id} with another amount: this account was used with another meter"
             )
         return _decision(intent, now)
 
-    def _create(self, charge: Charge, amount: int, customer: str, method: str) -> Mapping[str, Any]:
+    def _intent(self, charge: Charge, amount: int, customer: str, method: str, now: datetime) -> Intent:
+        """Returns the one intent of the recharge: the existing one, or a new one."""
+        if charge.asked_at is not None and now - charge.asked_at > KEY_LIFE:
+            found = self._find(charge, customer)
+            if found is not None:
+                return found
+        try:
+            return self._create(charge, amount, customer, method)
+        except (stripe.APIConnectionError, stripe.RateLimitError) as error:
+            raise ProviderTimeout(f"{charge.recharge_id}: {type(error).__name__}") from error
+        except (stripe.APIError, stripe.IdempotencyError) as error:
+            found = self._find(charge, customer)
+            if found is None:
+                raise ProviderTimeout(f"{charge.recharge_id}: {type(error).__name__}, and no intent") from error
+            return found
+
+    def _create(self, charge: Charge, amount: int, customer: str, method: str) -> Intent:
         intent = self._client.v1.payment_intents.create(
             {
                 "amount": amount,
@@ -101,10 +110,10 @@ class StripeProvider:
         )
         return intent.to_dict()
 
-    def _find(self, charge: Charge, customer: str) -> Mapping[str, Any] | None:
+    def _find(self, charge: Charge, customer: str) -> Intent | None:
         """Looks for the intent of an id among the customer's: the list is current, Stripe's search lags behind."""
         since = (charge.asked_at or datetime.now(UTC)) - timedelta(days=1)
-        try:
+        with _looking_after(charge):
             intents = self._client.v1.payment_intents.list(
                 {
                     "customer": customer,
@@ -117,12 +126,38 @@ class StripeProvider:
                 found = intent.to_dict()
                 if found["metadata"].get("recharge_id") == charge.recharge_id:
                     return found
-        except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
-            raise ProviderTimeout(f"{charge.recharge_id}: {type(error).__name__} while looking it up") from error
         return None
 
+    def _finish(self, charge: Charge, intent: Intent) -> Intent:
+        """Brings an intent on whose answer may be an old one: confirms what a 5xx left behind, asks again."""
+        with _looking_after(charge):
+            if intent["status"] == "requires_confirmation":
+                return self._client.v1.payment_intents.confirm(
+                    intent["id"],
+                    {"off_session": True, "expand": ["latest_charge"]},
+                    {"idempotency_key": f"{charge.recharge_id}/confirm"},
+                ).to_dict()
+            if intent["status"] == "processing":
+                return self._client.v1.payment_intents.retrieve(intent["id"], {"expand": ["latest_charge"]}).to_dict()
+        return intent
 
-def _decision(intent: Mapping[str, Any], now: datetime) -> Decision:
+
+@contextmanager
+def _looking_after(charge: Charge) -> Iterator[None]:
+    """Takes whatever goes wrong with an intent that may exist as no answer: it says nothing about the money."""
+    try:
+        yield
+    except (
+        stripe.APIConnectionError,
+        stripe.RateLimitError,
+        stripe.APIError,
+        stripe.IdempotencyError,
+        stripe.InvalidRequestError,
+    ) as error:
+        raise ProviderTimeout(f"{charge.recharge_id}: {type(error).__name__} while looking after it") from error
+
+
+def _decision(intent: Intent, now: datetime) -> Decision:
     """Reads a final intent; raises `ProviderTimeout` for one that is not final."""
     match intent["status"]:
         case "succeeded":
@@ -169,6 +204,6 @@ def _error_body(error: stripe.StripeError) -> Mapping[str, Any]:
     return body.get("error") or {}
 
 
-def _at(intent: Mapping[str, Any], now: datetime) -> datetime:
+def _at(intent: Intent, now: datetime) -> datetime:
     """Returns when the intent was created: the same however often the answer is repeated."""
     return datetime.fromtimestamp(intent["created"], UTC) if "created" in intent else now

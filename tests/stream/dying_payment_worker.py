@@ -1,9 +1,8 @@
-"""Runs a payment worker that kills itself: BROKERS GROUP DIRECTORY BOOKS STEP TIMES, at the TIMES-th STEP."""
+"""Runs a payment worker that kills itself: BROKERS GROUP INSTANCE INBOX BOOKS STEP TIMES, at the TIMES-th STEP."""
 
 import os
 import signal
 import sys
-from pathlib import Path
 
 from processor.payments.cashier import Step
 from processor.payments.inbox import Inbox
@@ -12,7 +11,7 @@ from processor.payments.worker import Limits, PaymentWorker
 from processor.settings import Settings
 
 
-def main(brokers: str, group: str, directory: str, books: str, fatal: str, times: str) -> None:
+def main(brokers: str, group: str, instance: str, inbox_url: str, books: str, fatal: str, times: str) -> None:
     left = int(times)
 
     def on_step(step: Step) -> None:
@@ -21,12 +20,11 @@ def main(brokers: str, group: str, directory: str, books: str, fatal: str, times
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Path(directory).mkdir(exist_ok=True)
     provider = SimulatedProvider(books, Behaviour(latency_s=0))
-    inbox = Inbox(f"sqlite:///{directory}/inbox.sqlite")
+    inbox = Inbox(inbox_url)
     conf = Settings(brokers=brokers).kafka_python()
     limits = Limits(concurrency=1)  # so that a death concerns one charge
-    PaymentWorker(conf, provider, inbox, group=group, instance="mortal", limits=limits, on_step=on_step).run()
+    PaymentWorker(conf, provider, inbox, group=group, instance=instance, limits=limits, on_step=on_step).run()
 
 
 if __name__ == "__main__":

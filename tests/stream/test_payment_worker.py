@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+import urllib.request
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from processor.cli.reading import read_committed
 from processor.contracts import topics as names
 from processor.domain.ledger import RechargeRequest
+from processor.embedded.broker import free_port
 from processor.payments.inbox import Inbox
 from processor.payments.simulated import CRASHED
 from tests.stream.payment_world import (
@@ -131,6 +133,25 @@ def test_a_record_that_is_no_command_stops_the_worker_with_70_and_says_where_it_
     assert process.wait(DEADLINE_S) == 70
     assert "recharge.commands.v1 holds a record that is no recharge command: partition" in cashiers.log()
     assert not meter.results()
+
+
+def test_the_metrics_count_what_is_committed_and_time_the_provider(meter: Meter, cashiers: Cashiers) -> None:
+    port = free_port()
+    meter.ask([request(f"t{tenant}", 1) for tenant in range(5)])
+    with stopped_cleanly(cashiers.start("--metrics-port", str(port), "--timeout-rate", "1"), cashiers):
+        until(lambda: len(meter.results()) == 5, cashiers.log)
+        wanted = [
+            'credits_payments_total{outcome="succeeded"} 5.0',
+            "credits_payment_provider_timeouts_total 5.0",
+            "credits_payment_provider_seconds_count 10.0",
+            'credits_payment_inbox{state="decided"} 0.0',
+        ]
+        until(lambda: all(line in page(port) for line in wanted), lambda: page(port))
+
+
+def page(port: int) -> list[str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode()).splitlines()
 
 
 def test_decisions_are_logged_as_json_without_payment_references(meter: Meter, cashiers: Cashiers) -> None:

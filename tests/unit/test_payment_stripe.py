@@ -61,11 +61,12 @@ def test_stripes_own_mock_takes_the_search_for_an_old_recharge(stripe_mock: Call
     provider.close()
 
 
-def test_stripes_own_mock_takes_the_question_after_an_intent_that_is_processing(
-    stripe_mock: Callable[[str], str],
+@pytest.mark.parametrize("status", ["processing", "requires_confirmation"])
+def test_stripes_own_mock_takes_what_is_asked_about_an_intent_that_is_not_final(
+    stripe_mock: Callable[[str], str], status: str
 ) -> None:
-    provider = StripeProvider(KEY, api_base=stripe_mock("processing"))
-    with pytest.raises(ProviderTimeout, match="is processing"):
+    provider = StripeProvider(KEY, api_base=stripe_mock(status))
+    with pytest.raises(ProviderTimeout, match=f"is {status}"):
         provider.charge(charge())
     provider.close()
 
@@ -111,10 +112,13 @@ def test_an_answer_that_is_lost_is_a_timeout_and_the_same_key_brings_it(
     assert fake_stripe.paid() == ["t:1"]
 
 
-def test_a_500_that_stripe_remembers_is_looked_up_by_the_recharge_id(
-    provider: StripeProvider, fake_stripe: FakeStripe
+@pytest.mark.parametrize("method", ["pm_500", "pm_halfway"])
+def test_a_500_that_stripe_remembers_is_looked_up_by_the_recharge_id_and_finished(
+    provider: StripeProvider, fake_stripe: FakeStripe, method: str
 ) -> None:
-    assert provider.charge(charge("pm_500")).status == "succeeded"
+    first = provider.charge(charge(method))
+    assert first.status == "succeeded"
+    assert provider.charge(charge(method)) == first
     assert fake_stripe.paid() == ["t:1"]
 
 
