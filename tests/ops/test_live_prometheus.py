@@ -1,0 +1,122 @@
+"""A real Prometheus scrapes a working worker and payment worker: every rule and every panel finds its data."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from processor.embedded.broker import free_port
+from tests.crash.platform import Platform, write_deck
+from tests.crash.workers import WorkerProcess, wait_until
+from tests.ops.rules import PROMETHEUS, alerts, dashboards, panels, records, tool
+
+SELECTOR = re.compile(r"\b(?:credits[\w:]+|process_\w+|up)\b(?:\{[^}]*\})?")
+RATE_INTERVAL = "15s"
+PATIENCE_S = 90.0
+
+
+class Scraper:
+    """The HTTP interface of a running Prometheus."""
+
+    def __init__(self, port: int) -> None:
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._client.close()
+
+    def has_data(self, expression: str) -> bool:
+        """Tells whether an instant query returns at least one sample; raises for an expression that is wrong."""
+        answer = self._client.get("/api/v1/query", params={"query": expression})
+        answer.raise_for_status()
+        return bool(answer.json()["data"]["result"])
+
+    def ready(self) -> bool:
+        """Tells whether it answers."""
+        try:
+            return self._client.get("/-/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def _prometheus() -> str:
+    return tool("prometheus")
+
+
+@pytest.fixture
+def scraper(_prometheus: str, topics: str, tmp_path: Path) -> Iterator[Scraper]:
+    """A Prometheus with the project's rules beside a worker, a payment worker and a platform that has sent usage."""
+    ports = {"credits-worker": free_port(), "credits-payment-worker": free_port()}
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(PROMETHEUS / "*.rules.yml")],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in ports.items()
+        ],
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    listen = free_port()
+    scraped = [
+        _prometheus,
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{listen}",
+        "--log.level=error",
+    ]
+    paying = [sys.executable, "-m", "processor.cli", "payment-worker", "--brokers", topics, "--latency", "0.01"]
+    paying += ["--data-dir", str(tmp_path / "p"), "--metrics-port", str(ports["credits-payment-worker"])]
+    deck = write_deck(tmp_path / "deck.csv")
+    patient = {"CREDITS_TRANSACTION_TIMEOUT_S": "60", "CREDITS_SESSION_TIMEOUT_S": "60"}
+    port = str(ports["credits-worker"])
+    worker = WorkerProcess(topics, tmp_path / "w", deck, CREDITS_METRICS_PORT=port, **patient).start()
+    with ExitStack() as running, (tmp_path / "other.log").open("w") as log:
+        running.callback(worker.kill)
+        for command in (scraped, paying):
+            process = running.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
+            running.callback(process.terminate)
+        found = Scraper(listen)
+        running.callback(found.close)
+        wait_until("Prometheus answers", found.ready)
+        platform = Platform(topics, seed=3, tenants=20)
+        platform.open_accounts()
+        wait_until("both are scraped", lambda: found.has_data("count(up == 1) == 2"))
+        for _ in range(10):
+            platform.emit(200)
+            platform.producer.flush()
+        yield found
+
+
+def asked() -> dict[str, str]:
+    """Returns what must have data: panels whole, recorded series, and each selector of an alert."""
+    found = {name: name for name in records()}
+    for name, alert in alerts().items():
+        found |= {f"{name}: {selector}": selector for selector in SELECTOR.findall(alert["expr"])}
+    for uid, dashboard in dashboards().items():
+        for panel in panels(dashboard):
+            for target in panel["targets"]:
+                expression = target["expr"].replace("$__rate_interval", RATE_INTERVAL)
+                found[f"{uid}: {panel['title']} {target['refId']}"] = expression
+    return found
+
+
+def test_every_expression_of_every_rule_and_panel_returns_data(scraper: Scraper) -> None:
+    missing = asked()
+
+    def all_there() -> bool:
+        for name in [name for name, expression in missing.items() if scraper.has_data(expression)]:
+            del missing[name]
+        return not missing
+
+    deadline = time.monotonic() + PATIENCE_S
+    while not all_there() and time.monotonic() < deadline:
+        time.sleep(0.5)  # between two looks
+    assert missing == {}
+    assert not scraper.has_data("credits_there_is_no_such_metric"), "a wrong name would not be noticed"
