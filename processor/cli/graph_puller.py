@@ -33,7 +33,7 @@ class Puller:
         Raises `GraphError`, `Stopped`, and what the publisher and the checkpoint raise.
         """
         noted = self._pulled.until.get(log)
-        begin = (noted or until) - overlap if noted is not None or since is None else since
+        begin = since if noted is None and since is not None else (noted or until) - overlap
         for start, end in windows(begin, until):
             # Step 1. Every page of the window is converted and sent.
             for page in self._api.pages(log, start, end):
