@@ -127,12 +127,14 @@ class CheckpointWriter:
             self._on_death(error)
 
     def _look(self) -> None:
-        """Writes what has waited for long enough, and some of many changes: then the jobs have their turn again."""
+        """Writes what has waited for long enough, and some of many changes: then the jobs have their turn again.
+
+        A long recovery is written too, so that the next one begins where a first one was given up.
+        """
         due = monotonic() - self._interval_s
         self._backlog = False
-        for number in self._event_ids:
-            checkpoint = self._checkpoints[number]
-            if checkpoint.backlog:
+        for number, checkpoint in self._checkpoints.items():
+            if checkpoint.backlog and number in self._event_ids:
                 checkpoint.write_some()
                 self._backlog = True
             elif (since := checkpoint.waiting_since) is not None and since <= due:
