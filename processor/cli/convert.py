@@ -80,7 +80,9 @@ def convert(
         publisher = Publisher(client_conf(make_settings(brokers=brokers)), tenant) if publish else None
         out = click.get_binary_stream("stdout")
         tally = Tally(kept)
-        for outcome in _watched(convert_file(vendor, stream, options), stream):
+        # Where events scroll through the terminal, they show the progress themselves.
+        shown = publish or not sys.stdout.isatty()
+        for outcome in _watched(convert_file(vendor, stream, options), stream, shown):
             tally.add(outcome)
             if isinstance(outcome, Converted):
                 if publisher is not None:
@@ -89,6 +91,7 @@ def convert(
                     out.write(outcome.usage.value + b"\n")
         if publisher is not None:
             publisher.flush()
+        out.flush()
     tally.report(as_json=as_json, published=publisher.acknowledged if publisher is not None else None)
     if tally.rejected_rows:
         raise CommandFailed(rejection(tally.rejected_rows, rejects))
@@ -132,15 +135,14 @@ def open_rejects(
         yield file
 
 
-def _watched(outcomes: Iterator[Outcome], stream: IO[bytes]) -> Iterator[Outcome]:
-    """Passes the outcomes on and shows how far they are, when somebody watches."""
+def _watched(outcomes: Iterator[Outcome], stream: IO[bytes], shown: bool) -> Iterator[Outcome]:
+    """Passes the outcomes on and shows how far they are, when `shown` and when standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     screen = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
-    # Where events scroll through the same terminal, they show the progress themselves.
-    hidden = not screen.is_terminal or sys.stdout.isatty()
+    hidden = not (shown and screen.is_terminal)
     with Progress(*columns, console=screen, transient=True, disable=hidden, redirect_stdout=False) as progress:
         size = None
         if stream.seekable():
