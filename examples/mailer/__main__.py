@@ -56,10 +56,14 @@ def main() -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    letters, recipients = Letters(), tomllib.loads(options.recipients.read_text("utf-8"))
+    people = [*recipients.get("tenants", {}).values(), *([recipients["default"]] if "default" in recipients else [])]
+    if unknown := {each["language"] for each in people} - letters.languages:
+        raise SystemExit(f"{options.recipients}: no texts in {', '.join(sorted(unknown))}; see texts/")
     memory = Memory(options.memory)
     mailer = Mailer(
-        Letters(),
-        tomllib.loads(options.recipients.read_text("utf-8")),
+        letters,
+        recipients,
         memory,
         lambda: connection(options.smtp),
         options.sender,

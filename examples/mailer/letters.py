@@ -26,6 +26,11 @@ class Letters:
         self._html = Environment(loader=templates, autoescape=True, undefined=StrictUndefined)
         self._plain = Environment(loader=templates, autoescape=False, undefined=StrictUndefined)  # noqa: S701 - no HTML
 
+    @property
+    def languages(self) -> set[str]:
+        """The languages that there are texts in."""
+        return set(self._texts)
+
     def write(self, event: Mapping[str, Any], sender: str, to: Sequence[str], language: str) -> EmailMessage:
         """Writes the mail about one CloudEvent of `notifications.v1`.
 

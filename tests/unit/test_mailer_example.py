@@ -1,6 +1,8 @@
 """The mailer example: one mail per notification, in the reader's language and direction, whatever the server does."""
 
 import smtplib
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -155,6 +157,15 @@ def test_every_kind_of_notice_has_a_text_in_every_language(kind: str, language: 
     assert mail["Subject"]
     assert "{{" not in mail.as_string()
     assert texts["footer"] in body(mail, "plain")
+
+
+def test_a_language_without_texts_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    recipients = tmp_path / "recipients.toml"
+    recipients.write_text('[tenants.acme]\nto = ["a@example.com"]\nlanguage = "tlh"\n')
+    line = [sys.executable, "-m", "examples.mailer", "--sender", SENDER, "--recipients", str(recipients)]
+    done = subprocess.run(line, cwd=HERE.parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no texts in tlh" in done.stderr
 
 
 def test_every_language_has_the_same_texts() -> None:
