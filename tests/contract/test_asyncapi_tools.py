@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import runpy
 import shutil
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from processor.contracts import schemas, topics
+from processor.embedded import artifacts
 from processor.stream.topics import schemas_dir
 
 HERE = Path(__file__).parent / "asyncapi"
@@ -32,7 +32,7 @@ def parse() -> Parse:
     if npm is None or node is None:
         pytest.skip("node and npm are not installed: the official AsyncAPI parser runs on them")
     lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "communication-credits"
+    cache = artifacts.cache_dir().parent
     installed = cache / f"asyncapi-parser-{lock}"
     if not installed.is_dir():
         cache.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
-// Emits one call leg: java -cp 'jars/*' UsageProducer.java BROKERS TENANT CALL_ID
+// Emits one call leg: java -cp 'jars/*:.' UsageProducer BROKERS TENANT CALL_ID
 //
-// Java 17 or newer, with org.apache.kafka:kafka-clients:4.1.1 and com.fasterxml.jackson.core:jackson-databind:2.19.0.
+// javac -cp 'jars/*' UsageProducer.java, with Java 17 or newer and
+// org.apache.kafka:kafka-clients:4.1.1, com.fasterxml.jackson.core:jackson-databind:2.19.0.
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
