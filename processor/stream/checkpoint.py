@@ -69,7 +69,7 @@ class PartitionCheckpoint:
         self._unsealed_bytes = 0
         self._unsealed_end = 0
         self._unsealed_ms = 0
-        self._seal_at = SEALED_AT_IN_RECOVERY
+        self._recovering = True
         self.waiting_since: float | None = None
         """When the oldest change arrived that is not on the disk yet (monotonic clock)."""
 
@@ -97,7 +97,7 @@ class PartitionCheckpoint:
 
         The accounts that were read wait to be written, so that nobody waits for that.
         """
-        self._seal_at = SEALED_AT
+        self._recovering = False
         if self._unsealed_bytes >= ID_BYTES * SEALED_AT:
             self._seal()
         return Sealed(self._ids.runs, b"".join(self._unsealed))
@@ -111,12 +111,13 @@ class PartitionCheckpoint:
             self._changed_end = changes.accounts_end
         if changes.event_ids_end is None:
             return None
-        if self._unsealed and self._ids.tier(changes.at_ms) != self._ids.tier(self._unsealed_ms):
-            self._seal()  # only in recovery can so much time pass between two seals
+        if self._recovering and self._unsealed and self._ids.tier(changes.at_ms) != self._ids.tier(self._unsealed_ms):
+            self._seal()  # weeks are read in seconds: what is old must not grow old once more
         self._unsealed += changes.event_ids
         self._unsealed_bytes += sum(map(len, changes.event_ids))
         self._unsealed_end, self._unsealed_ms = changes.event_ids_end, changes.at_ms
-        return self._seal() if self._unsealed_bytes >= ID_BYTES * self._seal_at else None
+        seal_at = SEALED_AT_IN_RECOVERY if self._recovering else SEALED_AT
+        return self._seal() if self._unsealed_bytes >= ID_BYTES * seal_at else None
 
     @property
     def backlog(self) -> bool:
