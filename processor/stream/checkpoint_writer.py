@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from processor.contracts import topics
 from processor.stream.checkpoint import Changes, Loaded, PartitionCheckpoint, Sealed
-from processor.stream.event_ids import EventIds
+from processor.stream.event_ids import EventIds, unpack
 from processor.stream.frames import Stamp
 from processor.stream.work import Work
 
@@ -60,13 +60,9 @@ class CheckpointWriter:
         """Takes committed changes of an opened partition in; waits while too many are waiting."""
         self._jobs.put(partial(self._add, number, changes))
 
-    def recovered(self, number: int) -> Sealed:
-        """Writes what recovery has read; returns all runs, and the identities that are in none yet."""
-        return self._call(self._recovered, number)
-
-    def adopted(self, number: int, event_ids: EventIds) -> None:
-        """From now on identities that were sealed are moved to the runs in `event_ids`."""
-        self._jobs.put(partial(self._event_ids.__setitem__, number, event_ids))
+    def recovered(self, number: int, event_ids: EventIds) -> None:
+        """Ends the recovery of a partition: fills its event ids, and from now on moves what is sealed to their runs."""
+        self._call(self._recovered, number, event_ids)
 
     def committed(self, work: Work, ends: dict[tuple[str, int], int]) -> None:
         """Takes one committed cycle in; `ends` are the offsets behind what it wrote to the changelogs."""
@@ -146,8 +142,11 @@ class CheckpointWriter:
         self._checkpoints[number] = checkpoint
         return loaded
 
-    def _recovered(self, number: int) -> Sealed:
-        return self._checkpoints[number].recovered()
+    def _recovered(self, number: int, event_ids: EventIds) -> None:
+        runs, packed = self._checkpoints[number].recovered()
+        event_ids.install(runs, b"")
+        event_ids.fresh.update(unpack(packed))
+        self._event_ids[number] = event_ids
 
     def _add(self, number: int, changes: Changes) -> None:
         self._install(number, self._checkpoints[number].add(changes))

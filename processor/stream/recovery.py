@@ -12,7 +12,6 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from processor.contracts import topics
 from processor.stream.checkpoint import Changes
 from processor.stream.checkpoint_writer import CheckpointWriter
-from processor.stream.event_ids import unpack
 from processor.stream.frames import Stamp
 from processor.stream.partition import PartitionProcessor
 from processor.stream.reading import ADMIN_TIMEOUT_S, Place, read_to_the_end, topic_id
@@ -55,10 +54,7 @@ def recover(
     places = {place: offset or OFFSET_BEGINNING for place, offset in starts.items()}
     records = sum(_restore(batch, owners, checkpoints) for batch in read_to_the_end(config, places, deadline))
     for processor in processors:
-        runs, packed = checkpoints.recovered(processor.number)
-        processor.ids.install(runs, b"")
-        processor.ids.fresh.update(unpack(packed))
-        checkpoints.adopted(processor.number, processor.ids)
+        checkpoints.recovered(processor.number, processor.ids)
         processor.restored()
     return records
 

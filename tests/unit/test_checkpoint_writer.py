@@ -10,7 +10,7 @@ from xxhash import xxh3_128_digest
 from processor.contracts import topics
 from processor.stream.checkpoint import SEALED_AT
 from processor.stream.checkpoint_writer import CheckpointWriter
-from processor.stream.event_ids import EventIds, unpack
+from processor.stream.event_ids import EventIds
 from processor.stream.frames import Stamp
 from processor.stream.work import Work
 from tests.unit.builders import NOW
@@ -50,10 +50,7 @@ class Worker:
         """Opens the partition, whose changelogs have nothing that its checkpoint lacks."""
         loaded = self.checkpoints.open(NUMBER, STAMPS, KEPT)
         event_ids = EventIds()
-        runs, packed = self.checkpoints.recovered(NUMBER)
-        event_ids.install(runs, b"")
-        event_ids.fresh.update(unpack(packed))
-        self.checkpoints.adopted(NUMBER, event_ids)
+        self.checkpoints.recovered(NUMBER, event_ids)
         return loaded.accounts, event_ids, loaded.offsets
 
 
