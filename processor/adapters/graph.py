@@ -7,7 +7,7 @@ Sources: learn.microsoft.com/graph/api/resources/callrecords-pstncalllogrow and 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import IO, Final, Literal, get_args
+from typing import IO, Final, get_args
 
 import msgspec
 from msgspec import Struct
@@ -62,7 +62,7 @@ class LogRow(Struct, rename="camel", frozen=True, gc=False):
     charge: Decimal | None = None
     connection_charge: Decimal | None = None
     currency: str | None = None
-    call_duration_source: Literal["microsoft", "operator"] | None = None
+    call_duration_source: str | None = None
 
     correlation_id: str | None = None
     successful_call: bool | None = None
@@ -96,11 +96,11 @@ def _call(log: LogRow, call_type: CallType, options: Options) -> Usage:
     region = _region(log, options)
     inbound = call_type in INBOUND_CALLS
     caller, callee = log.caller_number or "", log.callee_number or ""
-    emergency = call_type == "dr_emergency_out" or (not inbound and numbers.is_emergency(callee, region))
+    for_help = not inbound and numbers.is_emergency(callee, region)
     called = numbers.e164(callee, region)
     kind = _number_type(log, call_type, called if inbound else None)
     # A number that prices the leg must be right. Others may be withheld, masked or an SBC's own text.
-    if called is None and not direct and not emergency and not (inbound and kind != "service_toll_free"):
+    if called is None and not direct and not for_help and not (inbound and kind != "service_toll_free"):
         raise RowRejected("number_invalid", "the called number is not E.164")
     start, end, connected_ms = _times(log)
     data = CallData(
@@ -110,7 +110,7 @@ def _call(log: LogRow, call_type: CallType, options: Options) -> Usage:
         record_kind="final",
         call_type=call_type,
         caller=numbers.e164(caller, region) or "",
-        callee=called or (callee if emergency else ""),
+        callee=called or (callee if for_help else ""),
         number_type=kind,
         answered_at=start,
         ended_at=end,
@@ -119,7 +119,7 @@ def _call(log: LogRow, call_type: CallType, options: Options) -> Usage:
         user_country=log.usage_country_code or log.tenant_country_code or None,
         capability=log.license_capability or None,
         credits_licensed=events.licensed(options, log.license_capability),
-        emergency=emergency,
+        emergency=for_help or call_type == "dr_emergency_out",
         correlation_id=log.correlation_id or log.conference_id or None,
     )
     return events.call(VENDOR, log.id, data, _charge(log))

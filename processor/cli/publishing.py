@@ -6,7 +6,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processor.adapters import Usage
-from processor.cli.common import broker_errors
+from processor.cli.common import BrokerUnreachable, broker_errors
 from processor.cli.reading import partitions_of
 from processor.contracts import topics
 
@@ -67,5 +67,7 @@ class Publisher:
 
     def _complain(self) -> None:
         if self._fault is not None:
+            if self._fault.code() == KafkaError._MSG_TIMED_OUT:  # noqa: SLF001
+                raise BrokerUnreachable(self._brokers)
             with broker_errors(self._brokers):
                 raise KafkaException(self._fault)

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 from kafka.partitioner import murmur2
 
 from processor.adapters import source_of
 from processor.cli import main
+from processor.cli.common import BrokerUnreachable, CommandFailed
+from processor.cli.publishing import Publisher
 from processor.cli.reading import read_committed
 from processor.contracts import inputs
 from processor.contracts import topics as names
@@ -98,6 +100,18 @@ def test_a_converted_file_lies_where_javas_partitioner_puts_its_tenant(topics: s
     for message in calls + conferences:
         assert (message.key(), message.partition()) == (TENANT.encode(), home)
         inputs.decode(message.topic(), message.value(), message.headers)
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [(KafkaError._MSG_TIMED_OUT, BrokerUnreachable), (KafkaError.TOPIC_AUTHORIZATION_FAILED, CommandFailed)],
+)
+def test_an_event_that_was_not_delivered_is_never_passed_over(topics: str, code: int, fault: type[Exception]) -> None:
+    publisher = Publisher({"bootstrap.servers": topics, "log_level": 0}, TENANT)
+    publisher._delivered(KafkaError(code), None)  # type: ignore[arg-type] # as librdkafka reports it
+    with pytest.raises(fault):
+        publisher.flush()
+    assert publisher.acknowledged == 0
 
 
 def test_a_pull_publishes_every_page_and_goes_on_where_it_ended(

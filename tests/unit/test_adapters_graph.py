@@ -100,6 +100,15 @@ def test_an_operators_own_duration_counts_from_the_start() -> None:
     assert reason(graph(duration=200)) == "inconsistent_times"
 
 
+def test_a_source_of_the_duration_that_is_new_is_no_fault() -> None:
+    assert call(graph(callDurationSource="unknownFutureValue")).connected_ms == 219_000
+
+
+def test_a_call_for_help_over_direct_routing_is_marked_and_its_masked_number_left_empty() -> None:
+    data = call(graph(callType="dr_emergency_out", calleeNumber="+1911***"))
+    assert (data.emergency, data.callee) == (True, "")
+
+
 def test_a_leg_of_more_than_a_day_is_worth_a_look_and_no_fault() -> None:
     found = usage(graph(endDateTime="2026-03-03T09:12:04.2589935Z", duration=86_401))
     assert found.over_a_day
