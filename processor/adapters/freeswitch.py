@@ -1,11 +1,12 @@
 """FreeSWITCH: records of mod_json_cdr.
 
-All values of `variables` are strings. `duration` includes ringing, `billsec` does not and is rounded, `billmsec` is
+All values of `variables` are strings, by default percent-encoded. `duration` includes ringing, `billsec` does not and is rounded, `billmsec` is
 exact. Both legs of a bridged call may be logged. Source: the module and `switch_ivr.c` of FreeSWITCH.
 """
 
 from collections.abc import Iterator
 from typing import IO, Final
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
@@ -101,7 +102,7 @@ def usage(row: str, options: Options) -> Usage:
         answered_at=answered_at,
         ended_at=ended_at,
         connected_ms=connected_ms,
-        user_id=told.accountcode or told.user_name or ends.user_id,
+        user_id=unquote(told.accountcode or told.user_name or "") or ends.user_id,
         user_country=options.region,
         credits_licensed=options.credits_licensed,
         emergency=ends.emergency,

@@ -43,6 +43,11 @@ def test_records_one_per_line_say_what_each_leg_was() -> None:
     assert (call(help_call).emergency, call(help_call).callee) == (True, "911")
 
 
+def test_the_account_is_the_user_without_the_modules_encoding() -> None:
+    assert call(outcome("freeswitch", record(accountcode="adele%40contoso.example"))).user_id == "adele@contoso.example"
+    assert call(outcome("freeswitch", record(user_name="1001"))).user_id == "1001"
+
+
 def test_legs_of_one_call_share_its_id_and_keep_their_own() -> None:
     toll_free, forwarded, *_ = outcomes("freeswitch", "freeswitch.ndjson")
     assert call(forwarded).correlation_id == call(toll_free).leg_id
