@@ -1,7 +1,7 @@
 """FreeSWITCH: records of mod_json_cdr.
 
-All values of `variables` are strings, by default percent-encoded. `duration` includes ringing, `billsec` does not and is rounded, `billmsec` is
-exact. Both legs of a bridged call may be logged. Source: the module and `switch_ivr.c` of FreeSWITCH.
+All values of `variables` are strings, by default percent-encoded. `duration` includes ringing, `billsec` does not and
+is rounded, `billmsec` is exact. Both legs of a bridged call may be logged. Source: the module and `switch_ivr.c`.
 """
 
 from collections.abc import Iterator
