@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -30,11 +31,15 @@ REFRESH_S = 0.5
 @click.option("--metrics-port", type=click.IntRange(1, 65535), default=9464, show_default=True, help="The worker's.")
 @click.option("--tenants", type=click.IntRange(1, 100_000), default=200, show_default=True)
 @click.option("--rate", type=click.FloatRange(1, 100_000), default=1000, show_default=True, help="Events per second.")
-def demo(minutes: float | None, port: int, metrics_port: int, tenants: int, rate: float) -> None:
-    """See everything at work: a real Kafka broker, a worker, a payment worker and a telephony platform.
+@click.option(
+    "--console-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The console's; 0 is off."
+)
+def demo(minutes: float | None, port: int, metrics_port: int, tenants: int, rate: float, console_port: int) -> None:
+    """See everything at work: a real Kafka broker, a worker, a payment worker, a telephony platform and the console.
 
     The tenants are opened with 50.00 each and auto-pay of 50.00 when the balance falls to 20.00; their usage is
-    debited as it arrives and recharges follow. While it runs, other commands work from a second terminal, for
+    debited as it arrives and recharges follow. The link that is printed opens the console, where an administrator sees
+    all of it. While it runs, other commands work from a second terminal, for
     example `credits balance tenant-00001`. At the end the platform stops, the rest is processed and `credits verify`
     recomputes every balance: the exit code is 0 only if nothing drifted.
 
@@ -49,7 +54,8 @@ def demo(minutes: float | None, port: int, metrics_port: int, tenants: int, rate
     try:
         with ExitStack() as running:
             brokers = running.enter_context(_broker(port))
-            sys.exit(_Demo(brokers, directory, metrics_port, stop).run(running, minutes, tenants, rate))
+            world = _Demo(brokers, directory, metrics_port, stop)
+            sys.exit(world.run(running, minutes, tenants, rate, console_port))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -81,7 +87,7 @@ class _Demo:
         self._stop = stop
         self._children: dict[str, GuardedChild] = {}
 
-    def run(self, running: ExitStack, minutes: float | None, tenants: int, rate: float) -> int:
+    def run(self, running: ExitStack, minutes: float | None, tenants: int, rate: float, console_port: int) -> int:
         """Runs until the time is over or somebody stops it; returns the verdict's exit code."""
         from processor.cli.demo_screen import Screen
 
@@ -92,6 +98,8 @@ class _Demo:
         running.enter_context(screen)
         self._until("the worker is up", WORKER_UP_S, screen.worker_is_up)
         self._start("simulate", "--tenants", str(tenants), "--rate", str(rate), "--skew", "--open")
+        if console_port:
+            self._open_console(console_port)
         deadline = time.monotonic() + 60 * minutes if minutes else None
         with screen.live():
             while not self._stop.is_set() and (deadline is None or time.monotonic() < deadline):
@@ -102,6 +110,15 @@ class _Demo:
             self._end("simulate")
             self._until("all usage is processed", DRAIN_S, lambda: screen.refresh().settled)
         return self._verify()
+
+    def _open_console(self, port: int) -> None:
+        if find_spec("fastapi") is None:
+            click.echo('No console: pip install "communication-credits[console]"')
+            return
+        self._start("console", "--port", str(port))
+        said = self._log("console")
+        self._until("the console listens", WORKER_UP_S, lambda: "Console: " in said.read_text())
+        click.echo(f"{said.read_text().splitlines()[-1]}\n(it signs in once; each further link is in {said})")
 
     def _start(self, command: str, *arguments: str) -> None:
         from processor.embedded.child import GuardedChild

@@ -186,19 +186,22 @@ def home(
 @router.get("/tenants/{tenant}")
 def tenant_page(read: Read, within: Within, said: Annotated[str, Query(max_length=64)] = "") -> Response:
     """Communications Credits: balance, consumption, billing, pools, payments and notices of one tenant."""
-    account, queries, tenant = within.known(), within.state.queries, within.tenant
-    today = within.state.clock().date()
+    queries, tenant = within.state.queries, within.tenant
+    version = queries.version(tenant)  # read first: what changes from here on is announced
+    account, document, now = within.known(), queries.account_document(tenant) or "", within.state.clock()
+    today = now.date()
     by_day = queries.by_day(tenant, today, DAYS)
     return read.render(
         "credits.html",
         tenant=tenant,
+        version=version,
         account=account,
         may_change=within.who.role >= Role.BILLING_ADMIN,
         by_day=by_day,
         bars=bars(by_day, rtl=TEXTS[read.language].direction == "rtl"),
         chart=(WIDTH, HEIGHT),
         by_country=queries.by_country(tenant, today, DAYS)[:10],
-        pools=pool_bars(account, today),
+        pools=pool_bars(document, now),
         recharges=queries.notices(tenant, RECHARGE_NOTICES, None, 10).items,
         notices=queries.notices(tenant, (), None, 10).items,
         lag=within.state.lag.records,
@@ -283,14 +286,13 @@ async def autopay(
 
 
 @router.get("/tenants/{tenant}/live")
-async def live(read: Read, within: Within) -> Response:
-    """Server-sent events: one whenever a page about the tenant would look different."""
-    return StreamingResponse(_changes(read, within), media_type="text/event-stream")
+async def live(read: Read, within: Within, seen: Annotated[str, Query(max_length=64)] = "") -> Response:
+    """Server-sent events: one whenever a page about the tenant would look different from the version it has `seen`."""
+    return StreamingResponse(_changes(read, within, seen), media_type="text/event-stream")
 
 
-async def _changes(read: Reader, within: Scope) -> AsyncIterator[str]:
+async def _changes(read: Reader, within: Scope, shown: str) -> AsyncIterator[str]:
     signal, queries = within.state.signal, within.state.queries
-    shown = await asyncio.to_thread(queries.version, within.tenant)
     yield "retry: 2000\n\n"
     while not within.state.closing.is_set():
         seen = signal.count

@@ -90,12 +90,18 @@ class _SetBy(Struct):
     set_by: str | None = None
 
 
+class _ResetBy(Struct):
+    reset_by: str | None = None
+
+
 class _Account(Struct):
     tenant_id: str
     revision: int
     currency: str
     balance_micros: Micros
     autopay: _SetBy | None = None
+    recharge: _ResetBy | None = None
+    licences: list[_SetBy] = []
 
 
 _event = msgspec.json.Decoder(_Event).decode
@@ -175,8 +181,18 @@ def _add_account(changes: Changes, value: bytes) -> None:
         "balance_micros": account.balance_micros,
         "document": value.decode(),
     }
-    if account.autopay is not None and account.autopay.set_by:
-        _add_outcome(changes, account.tenant_id, account.autopay.set_by, "applied")
+    for command_id in _named_by(account):
+        _add_outcome(changes, account.tenant_id, command_id, "applied")
+
+
+def _named_by(account: _Account) -> set[str]:
+    """Returns the ids of the commands that an account names: those that leave no ledger entry."""
+    named = {licences.set_by for licences in account.licences}
+    if account.autopay is not None:
+        named.add(account.autopay.set_by)
+    if account.recharge is not None:
+        named.add(account.recharge.reset_by)
+    return {command_id for command_id in named if command_id}
 
 
 def _add_outcome(

@@ -16,6 +16,7 @@ from processor.domain.money import MICROS_PER_UNIT, Micros
 LOCALES: Final = {"en": Locale("en"), "ar": Locale("ar")}
 """The languages of the pages; the first is the one for everybody else."""
 
+_RTL_MARK, _LTR, _POP = "\N{RIGHT-TO-LEFT MARK}", "\N{LEFT-TO-RIGHT ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 _CATALOGUES: Final = Path(__file__).with_name("locale")
 
 
@@ -33,9 +34,11 @@ class Text:
         amount = Decimal(micros) / MICROS_PER_UNIT
         usual = numbers.get_currency_precision(currency)
         exact = -int(amount.normalize().as_tuple().exponent) > usual
-        return numbers.format_currency(
+        written = numbers.format_currency(
             amount, currency, locale=self.locale, decimal_quantization=not exact, currency_digits=not exact
         )
+        # Isolated from right-to-left text as a whole: CLDR's own mark would turn US$ into $US.
+        return f"{_LTR}{written.replace(_RTL_MARK, '')}{_POP}" if self.direction == "rtl" else written
 
     def number(self, value: float) -> str:
         """Writes a number."""

@@ -14,9 +14,11 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_demo_debits_recharges_audits_itself_and_exits_0(broker: EmbeddedBroker) -> None:
     port = free_port()
-    done = run_demo("--minutes", "0.25", "--port", str(port), "--metrics-port", str(free_port(besides=port)))
+    ports = ("--metrics-port", str(free_port(besides=port)), "--console-port", str(free_port(besides=port)))
+    done = run_demo("--minutes", "0.25", "--port", str(port), *ports)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no drift" in done.stdout
+    assert "Console: http://127.0.0.1:" in done.stdout
     requested = next(line for line in done.stdout.splitlines()[::-1] if line.startswith("recharges"))
     assert int(requested.split()[1].replace(",", "")) > 0
 

@@ -97,6 +97,7 @@ class Console:
         self.access = open_access(f"sqlite:///{path / 'access.sqlite'}")
         self.sent: list[bytes] = []
         self.answering = True
+        self.address = ""
         self.links: list[str] = []
         self.link = OneTimeLink(self.links.append)
         self.link.renew()

@@ -117,6 +117,14 @@ def test_a_command_is_a_message_that_the_meter_understands(
     assert message.id == answer.json()["command_id"]
 
 
+@pytest.mark.parametrize(("method", "path", "body"), COMMANDS, ids=[path for _, path, _ in COMMANDS])
+def test_every_command_waits_until_the_meter_has_applied_it(
+    console: Console, method: str, path: str, body: dict[str, Any]
+) -> None:
+    answer = console.client(Role.OPERATOR).request(method, f"{ACCOUNT}/{path}", json=body)
+    assert (answer.status_code, answer.json()["status"]) == (200, "applied"), answer.text
+
+
 def test_funding_waits_for_the_ledger_entry(console: Console) -> None:
     answer = console.client(Role.BILLING_ADMIN, TENANT).post(f"{ACCOUNT}/funds", json={"amount_micros": 60 * UNIT})
     assert (answer.status_code, answer.json()["status"], answer.json()["revision"]) == (200, "applied", 4)

@@ -1,6 +1,7 @@
 """The pages: complete without a script, in two languages, and true to the read model."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,21 @@ def test_arabic_reads_from_right_to_left_with_money_and_dates_of_its_own(browser
     assert "المملكة المتحدة" in text
     assert "US$" in text
     assert "Save changes" not in text
+
+
+def test_pools_show_what_is_used_of_what_the_licences_give(console: Console, browser: Browser) -> None:
+    held = [("MCOPSTN1", "GB", 2), ("MCOPSTN2", "US", 1), ("MCOMEETADD", "US", 10)]
+    licences = [{"capability": capability, "country": country, "count": count} for capability, country, count in held]
+    answer = console.client(Role.OPERATOR).put(f"/v1/accounts/{TENANT}/licences", json={"licences": licences})
+    assert answer.json()["status"] == "applied"
+    console.world.now += timedelta(minutes=20)
+    start = console.world.now - timedelta(minutes=10)
+    console.world.tell(call(600, start, capability="MCOPSTN1", user_country="GB", user_id="u"))
+    text = browser.get(PAGE).text
+    for shown in ("10 of 2,400 minutes", "0 of 3,000 minutes", "0 of 600 minutes"):
+        assert shown in text, shown
+    assert 'aria-label="MCOPSTN2/US/international"' in text
+    assert "The minutes of the calling plan cover this call." in browser.get(f"{PAGE}/ledger/4").text
 
 
 def test_a_reader_with_one_tenant_goes_straight_to_it(console: Console) -> None:

@@ -1,0 +1,198 @@
+"""An administrator at work in a real browser: Debian's Chromium, the console's own server, the real billing rules."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from processor.console.access import Principal, Role
+from processor.domain.messages import Licence, LicencesSet, LicencesSetData
+from processor.embedded.broker import free_port
+from tests.unit.builders import NOW, TENANT, call, decided, funded
+from tests.unit.console_world import Console
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+"""Where the pictures of the documentation are: `CREDITS_SCREENSHOTS=1 pytest tests/browser` takes them again."""
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+WORDS = {
+    "en": {
+        "sign in": "Sign in",
+        "fund": "Add additional funds",
+        "add": "Add funds",
+        "settings": "Edit payment settings",
+        "enable": "Enable auto-pay",
+        "payment": "Payment amount",
+        "trigger": "When the balance falls to",
+        "save": "Save changes",
+    },
+    "ar": {
+        "sign in": "تسجيل الدخول",
+        "fund": "إضافة أموال أخرى",
+        "add": "إضافة الأموال",
+        "settings": "تعديل إعدادات الدفع",
+        "enable": "تفعيل الدفع التلقائي",
+        "payment": "مبلغ الدفعة",
+        "trigger": "عندما ينخفض الرصيد إلى",
+        "save": "حفظ التغييرات",
+    },
+}
+
+expect.set_options(timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("Debian's chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    """A console behind its own web server, with a month of usage."""
+    made = Console(tmp_path)
+    story = [(day, 60 + day * 70 % 110) for day in range(1, 20)]
+    made.world.tell(funded(50 + sum(minutes for _, minutes in story) / 10))
+    for day, minutes in story:
+        made.world.tell(call(minutes * 60, NOW - timedelta(days=day)))
+    licences = [
+        Licence(capability="MCOPSTN1", country="GB", count=1),
+        Licence(capability="MCOMEETADD", country="US", count=5),
+    ]
+    data = LicencesSetData(tenant_id=TENANT, licences=licences, effective_at=NOW - timedelta(days=1))
+    made.world.tell(LicencesSet(specversion="1.0", id="licences", source="test", data=data))
+    made.world.tell(call(53_940, capability="MCOPSTN1", user_country="GB", user_id="u"))
+    port = free_port()
+    made.address = f"http://127.0.0.1:{port}"
+    config = uvicorn.Config(made.app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.state.closing.set()
+        made.signal.stored()
+        server.should_exit = True
+        thread.join()
+
+
+def use(console: Console, minutes: int) -> None:
+    """Telephony usage arrives and the read model takes it over."""
+    console.world.tell(call(minutes * 60))
+    console.signal.stored()
+
+
+def accessible(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def nothing_is_clipped(page: Page) -> None:
+    """No part of the page is wider than the window, and no text is wider than its box."""
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    clipped = """[...document.querySelectorAll('button, a, h1, h2, p, td, label')].filter(
+        e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline').map(e => e.outerHTML)"""
+    assert page.evaluate(clipped) == []
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_an_administrator_funds_sets_auto_pay_and_watches_it_work(
+    chromium: Browser, console: Console, language: str, tmp_path: Path
+) -> None:
+    """The whole story of the product: funds, auto-pay, usage drains the balance live, the recharge arrives."""
+    words, images = WORDS[language], IMAGES if "CREDITS_SCREENSHOTS" in os.environ else tmp_path
+    with chromium.new_context(locale=language, viewport=WIDE, color_scheme="light") as context:
+        page = context.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+
+        page.goto(f"{console.address}/login?token={console.links[-1]}")
+        accessible(page)
+        page.get_by_role("main").get_by_role("button", name=words["sign in"]).click()
+        accessible(page)
+        page.get_by_role("link", name=TENANT).click()
+        balance = page.get_by_test_id("balance")
+        expect(balance).to_contain_text("50.00")
+
+        page.get_by_role("button", name=words["fund"]).click()
+        page.locator("#amount").fill("60")
+        accessible(page)
+        page.screenshot(path=images / f"console-funds-{language}.png")
+        page.get_by_role("button", name=words["add"], exact=True).click()
+        expect(page.get_by_role("status")).to_be_visible()
+        expect(balance).to_contain_text("110.00")
+
+        page.get_by_role("button", name=words["settings"]).click()
+        page.get_by_label(words["enable"]).check()
+        page.get_by_label(words["payment"]).fill("50")
+        page.get_by_label(words["trigger"]).fill("100")
+        page.screenshot(path=images / f"console-autopay-{language}.png")
+        page.get_by_role("button", name=words["save"]).click()
+        expect(page.locator("#billing")).to_contain_text("100.00")
+
+        use(console, 50)
+        expect(balance).to_contain_text("105.00")  # live, without a click
+        use(console, 60)
+        expect(balance).to_contain_text("99.00")
+        in_flight = console.world.accounts[TENANT].recharge.in_flight
+        assert in_flight is not None
+        console.world.tell(call(90 * 60, callee="+33140000000"), decided(in_flight))
+        console.signal.stored()
+        expect(balance).to_contain_text("139.95")
+        expect(page.locator("#recharges li")).to_have_count(1)
+
+        accessible(page)
+        nothing_is_clipped(page)
+        page.mouse.move(0, 0)
+        page.screenshot(path=images / f"console-credits-{language}.png", full_page=True)
+        page.set_viewport_size(PHONE)
+        nothing_is_clipped(page)
+        page.screenshot(path=images / f"console-phone-{language}.png", full_page=True)
+        page.set_viewport_size(WIDE)
+        page.goto(f"{console.address}/tenants/{TENANT}/ledger")
+        accessible(page)
+        page.screenshot(path=images / f"console-ledger-{language}.png")
+        page.goto(f"{console.address}/tenants/{TENANT}/ledger/3")
+        accessible(page)
+        page.screenshot(path=images / f"console-entry-{language}.png")
+        assert problems == []
+
+
+def test_without_a_script_everything_works_on_reload(chromium: Browser, console: Console) -> None:
+    secret = console.access.open_session(Principal("somebody", Role.OPERATOR, None))
+    with chromium.new_context(java_script_enabled=False) as context:
+        context.add_cookies([{"name": "credits_session", "value": secret, "url": console.address}])
+        page = context.new_page()
+        page.goto(f"{console.address}/tenants/{TENANT}")
+        page.get_by_role("button", name="Add additional funds").click()
+        page.locator("#amount").fill("60")
+        page.get_by_role("button", name="Add funds", exact=True).click()
+        expect(page.get_by_test_id("balance")).to_contain_text("110.00")
+
+
+def test_the_keyboard_alone_adds_funds(chromium: Browser, console: Console) -> None:
+    secret = console.access.open_session(Principal("somebody", Role.OPERATOR, None))
+    with chromium.new_context() as context:
+        context.add_cookies([{"name": "credits_session", "value": secret, "url": console.address}])
+        page = context.new_page()
+        page.goto(f"{console.address}/tenants/{TENANT}")
+        page.get_by_role("button", name="Add additional funds").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#amount")).to_be_focused()
+        page.keyboard.type("60")
+        page.keyboard.press("Enter")
+        expect(page.get_by_test_id("balance")).to_contain_text("110.00")
