@@ -7,7 +7,7 @@ import pytest
 
 from tests.crash.platform import Payments, Platform, write_deck
 from tests.crash.proof import prove
-from tests.crash.workers import WorkerProcess, lag, wait_until
+from tests.crash.workers import WorkerProcess, drained, lag, wait_until
 
 EVENTS = 6_000
 SMALL_BATCHES = {"CREDITS_BATCH_MAX_EVENTS": "400", "CREDITS_CHECKPOINT_INTERVAL_S": "0"}
@@ -22,19 +22,6 @@ def platform(topics: str) -> Platform:
     made.emit(EVENTS)
     made.producer.flush()
     return made
-
-
-def drained(bootstrap: str, *workers: WorkerProcess) -> None:
-    """Waits until every input record is committed; a worker that stops itself is started again, as in production."""
-
-    def empty() -> bool:
-        for worker in workers:
-            if not worker.running():
-                worker.ended()
-                worker.start()
-        return lag(bootstrap) == 0
-
-    wait_until("all input committed", empty, 90)
 
 
 @pytest.mark.parametrize(

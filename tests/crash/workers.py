@@ -120,3 +120,16 @@ def lag(bootstrap: str, group: str = "credits-meter") -> int:
         max(end.result().offset - committed[tp.topic, tp.partition] - (tp.topic == "usage.rerouted.v1"), 0)
         for tp, end in ends.items()
     )
+
+
+def drained(bootstrap: str, *workers: WorkerProcess) -> None:
+    """Waits until every input record is committed; a worker that stops itself is started again, as in production."""
+
+    def empty() -> bool:
+        for worker in workers:
+            if not worker.running():
+                worker.ended()
+                worker.start()
+        return lag(bootstrap) == 0
+
+    wait_until("all input committed", empty, 90)
