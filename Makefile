@@ -5,10 +5,10 @@ SECONDS ?= 300
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test lint bench chaos schemas reference dashboards clean
+.PHONY: help setup demo test lint bench bench-core chaos schemas reference dashboards clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## create .venv with the locked dependencies and the `credits` command
 
@@ -31,6 +31,9 @@ lint: setup  ## format, lint, types, dependency directions
 
 bench: setup  ## what the README's figures come from
 	@$(BIN)/python benchmarks/system.py
+
+bench-core: setup  ## microseconds per event of every stage of the pure core
+	@$(BIN)/python benchmarks/core.py
 
 chaos: setup  ## kill and freeze workers for SECONDS, then prove that nothing was lost or doubled
 	@CREDITS_CHAOS_SECONDS=$(SECONDS) $(BIN)/pytest tests/crash/test_chaos.py -x -s

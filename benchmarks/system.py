@@ -5,7 +5,6 @@ verified and compared with the generator's oracle. Latency: see latency.py. Last
 """
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -17,20 +16,17 @@ import click
 import harness
 import latency
 import load
+import runs
 from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
-from rich.table import Table
 
 from processor.cli.reading import read_committed
 from processor.contracts import outputs, topics
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
 GROUP = "credits-meter"
 FUNDS_MICROS, PAYMENT_MICROS, TRIGGER_MICROS = 50_000_000, 50_000_000, 20_000_000
 TIMEOUT_S = 600
-
-Figures = dict[str, float]
 
 
 @click.command()
@@ -41,7 +37,7 @@ Figures = dict[str, float]
 @click.option("--rate", type=click.IntRange(10), default=1000, show_default=True, help="Events a second for latency.")
 @click.option("--naive-events", type=click.IntRange(0), default=30_000, show_default=True, help="For plain Faust.")
 @click.option("--only", type=click.Choice(["throughput", "latency", "naive"]), multiple=True, help="Default: all.")
-@click.option("--record/--no-record", default=True, show_default=True, help=f"Append to {RESULTS.name}/.")
+@click.option("--record/--no-record", default=True, show_default=True, help=f"Append to {runs.DIRECTORY.name}/.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
     events: int,
@@ -59,7 +55,7 @@ def main(
     say = Console(stderr=True, quiet=as_json)
     wanted = only or ("throughput", "latency", "naive")
     prices = load.deck()
-    cases: dict[str, Figures] = {}
+    cases: dict[str, runs.Figures] = {}
     with tempfile.TemporaryDirectory(prefix="credits-bench-") as name:
         directory = Path(name)
         rates = directory / "benchmark-deck.csv"
@@ -81,18 +77,21 @@ def main(
         if "naive" in wanted and naive_events:
             say.print(f"the same job as a plain Faust agent: {naive_events:,} records …")
             cases["naive"] = naive(_new(directory, "naive"), prices, rates, naive_events, tenants, skew=skew)
-    run = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": harness.machine(), "cases": cases}
-    run |= {"load": {"events": events, "tenants": tenants, "skew": skew, "rate": rate}}
-    before = last_run(run)
+    run = runs.new_run(cases, {"events": events, "tenants": tenants, "skew": skew, "rate": rate})
     if as_json:
         click.echo(json.dumps(run, indent=2))
     else:
-        show(run, before)
+        runs.show(run)
+        if {"throughput", "naive"} <= cases.keys():
+            ratio = cases["throughput"]["events_per_s"] / cases["naive"]["events_per_s"]
+            click.echo(f"The meter does {ratio:.0f} times as many events per second as the plain Faust agent.")
     if record:
-        append(run)
+        runs.append(run)
 
 
-def throughput(directory: Path, prices: load.Prices, rates: Path, records: int, tenants: int, *, skew: bool) -> Figures:
+def throughput(
+    directory: Path, prices: load.Prices, rates: Path, records: int, tenants: int, *, skew: bool
+) -> runs.Figures:
     """Preloads, runs one worker until all is committed, then proves that every balance is right."""
     with harness.fresh_broker() as brokers:
         events = _events(prices, tenants, records, skew=skew)
@@ -105,7 +104,7 @@ def throughput(directory: Path, prices: load.Prices, rates: Path, records: int, 
     return figures | {"unique_events": events.made, "bytes_per_record": round(size)}
 
 
-def naive(directory: Path, prices: load.Prices, rates: Path, records: int, tenants: int, *, skew: bool) -> Figures:
+def naive(directory: Path, prices: load.Prices, rates: Path, records: int, tenants: int, *, skew: bool) -> runs.Figures:
     """The same for the plain Faust agent, on a smaller slice of the same load."""
     with harness.fresh_broker() as brokers:
         events = _events(prices, tenants, records, skew=skew)
@@ -162,51 +161,6 @@ def _compare_with_oracle(brokers: str, events: load.Events) -> None:
     assert not wrong, f"{len(wrong)} tenants are charged wrongly: {wrong[:5]}"
     entries = sum(state.revision for state in states.values())
     assert entries == events.made + len(events.names), "entries are one per unique event and one per funding"
-
-
-def machine_slug(machine: dict[str, str | int]) -> str:
-    """Names a machine by what makes it fast or slow."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower()).strip("-")
-
-
-def append(run: dict) -> Path:
-    """Adds the run to the file of its day and machine."""
-    path = RESULTS / f"{run['at'][:10]}-{machine_slug(run['machine'])}.json"
-    runs = json.loads(path.read_text()) if path.exists() else []
-    RESULTS.mkdir(exist_ok=True)
-    path.write_text(json.dumps([*runs, run], indent=2) + "\n")
-    return path
-
-
-def last_run(run: dict) -> dict | None:
-    """Returns the latest recorded run of the same load on such a machine."""
-    runs = [
-        earlier
-        for path in sorted(RESULTS.glob(f"*-{machine_slug(run['machine'])}.json"))
-        for earlier in json.loads(path.read_text())
-        if earlier["load"] == run["load"]
-    ]
-    return runs[-1] if runs else None
-
-
-def show(run: dict, before: dict | None) -> None:
-    """Prints the figures beside those of the run before."""
-    machine = run["machine"]
-    title = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python {machine['python']}"
-    table = Table("case", "figure", title=title)
-    table.add_column("now", justify="right")
-    table.add_column(f"before ({before['at'][:10]})" if before else "before", justify="right")
-    table.add_column("change", justify="right")
-    for case, figures in run["cases"].items():
-        for name, value in figures.items():
-            earlier = before["cases"].get(case, {}).get(name) if before else None
-            change = f"{(value - earlier) / earlier:+.1%}" if earlier else ""
-            table.add_row(case, name, f"{value:,}", f"{earlier:,}" if earlier is not None else "", change)
-        table.add_section()
-    Console().print(table)
-    if {"throughput", "naive"} <= run["cases"].keys():
-        ratio = run["cases"]["throughput"]["events_per_s"] / run["cases"]["naive"]["events_per_s"]
-        click.echo(f"The meter does {ratio:.0f} times as many events per second as the plain Faust agent.")
 
 
 if __name__ == "__main__":
