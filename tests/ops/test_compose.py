@@ -21,8 +21,8 @@ PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "p
 
 
 def test_the_services_are_those_of_the_product() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "worker", "payment-worker", "prometheus"}
-    assert OURS == ["topics", "worker", "payment-worker"]
+    assert set(SERVICES) == {"kafka", "topics", "worker-1", "worker-2", "payment-worker", "prometheus", "grafana"}
+    assert OURS == ["topics", "worker-1", "worker-2", "payment-worker"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -74,9 +74,11 @@ def test_services_start_when_what_they_need_is_there() -> None:
     assert waits == {
         "kafka": {},
         "topics": {"kafka": "service_healthy"},
-        "worker": {"topics": "service_completed_successfully"},
+        "worker-1": {"topics": "service_completed_successfully"},
+        "worker-2": {"topics": "service_completed_successfully"},
         "payment-worker": {"topics": "service_completed_successfully"},
-        "prometheus": {"worker": "service_healthy"},
+        "prometheus": {"worker-1": "service_healthy"},
+        "grafana": {"prometheus": "service_healthy"},
     }
     assert [name for name, service in SERVICES.items() if "healthcheck" not in service] == ["topics"]
     assert SERVICES["topics"]["restart"] == "no"
@@ -85,18 +87,18 @@ def test_services_start_when_what_they_need_is_there() -> None:
 def test_whatever_must_survive_a_container_is_on_a_named_volume() -> None:
     mounted = {volume.split(":")[0] for s in SERVICES.values() for volume in s.get("volumes", []) if volume[0] != "."}
     assert mounted == set(COMPOSE["volumes"])
-    for name in ("worker", "payment-worker"):
+    for name in ("worker-1", "worker-2", "payment-worker"):
         directory = SERVICES[name]["environment"]["CREDITS_DATA_DIR"]
         assert [volume.split(":")[1] for volume in SERVICES[name]["volumes"]] == [directory]
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             if volume.startswith("."):
-                assert (ROOT / volume.split(":")[0]).is_file()
+                assert (ROOT / volume.split(":")[0]).exists()
                 assert volume.endswith(":ro")
 
 
 def test_two_containers_never_share_a_volume() -> None:
-    mounted = [volume for s in SERVICES.values() for volume in s.get("volumes", [])]
+    mounted = [volume for s in SERVICES.values() for volume in s.get("volumes", []) if volume[0] != "."]
     assert len(mounted) == len(set(mounted))
 
 
@@ -119,13 +121,30 @@ def test_prometheus_scrapes_the_ports_that_are_served() -> None:
     targets = {t for job in PROMETHEUS["scrape_configs"] for group in job["static_configs"] for t in group["targets"]}
     payments = SERVICES["payment-worker"]["command"]
     assert targets == {
-        f"worker:{SERVICES['worker']['environment']['CREDITS_METRICS_PORT']}",
+        *(f"{name}:{SERVICES[name]['environment']['CREDITS_METRICS_PORT']}" for name in ("worker-1", "worker-2")),
         f"payment-worker:{payments[payments.index('--metrics-port') + 1]}",
         "127.0.0.1:9090",
     }
-    for name, path in {"worker": "ready", "payment-worker": "metrics"}.items():
+    for name, path in {"worker-1": "ready", "worker-2": "ready", "payment-worker": "metrics"}.items():
         port = next(target for target in targets if target.startswith(f"{name}:")).split(":")[1]
         assert f"127.0.0.1:{port}/{path}" in SERVICES[name]["healthcheck"]["test"][-1]
+
+
+def test_a_worker_may_take_all_of_its_time_for_stopping() -> None:
+    for name in ("worker-1", "worker-2"):
+        budget = SERVICES[name]["environment"]["CREDITS_SHUTDOWN_TIMEOUT_S"]
+        assert budget < int(SERVICES[name]["stop_grace_period"].removesuffix("s")) <= budget + 10
+
+
+def test_grafana_finds_the_source_and_the_dashboards_that_are_mounted() -> None:
+    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+    source = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    provider = yaml.safe_load((provisioning / "dashboards" / "credits.yml").read_text())["providers"][0]
+    mounted = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
+    assert provider["options"]["path"] in mounted
+    home = Path(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (ROOT / "deploy" / "grafana" / "dashboards" / home.name).is_file()
 
 
 def test_the_image_is_pinned_locked_and_without_root_or_broker() -> None:
@@ -136,7 +155,7 @@ def test_the_image_is_pinned_locked_and_without_root_or_broker() -> None:
     assert len(syncs) == 2
     assert all("--frozen" in sync and "--no-dev" in sync and "--extra broker" not in sync for sync in syncs)
     user = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
-    assert user == [SERVICES["worker"]["user"]]
+    assert user == [SERVICES["worker-1"]["user"]]
     assert "ENTRYPOINT" in DOCKERFILE.split("USER", 1)[1]
 
 
