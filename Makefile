@@ -4,8 +4,9 @@ MINUTES ?= 5
 SECONDS ?= 300
 BIN := .venv/bin
 UV := $(BIN)/uv
+REFUSED := AGPL;Affero;SSPL;Commons Clause
 
-.PHONY: help setup demo test lint bench bench-core chaos schemas reference dashboards clean
+.PHONY: help setup demo test lint bench bench-core chaos schemas reference dashboards audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +49,11 @@ reference: setup  ## write the generated pages of docs/reference/ again from the
 
 dashboards: setup  ## write deploy/grafana/dashboards/ again from scripts/dashboards
 	@$(BIN)/python scripts/dashboards
+
+audit: setup  ## known vulnerabilities and the licences of everything that is installed with the product
+	@$(UV) export --quiet --frozen --no-dev --all-extras --no-emit-project --output-file .venv/audit.txt
+	@$(UV) tool run pip-audit@2.10.1 --requirement .venv/audit.txt --disable-pip --strict --progress-spinner off
+	@$(UV) tool run pip-licenses@5.5.5 --python $(BIN)/python --from mixed --order license --fail-on "$(REFUSED)" --partial-match
 
 clean:  ## remove the environment and every cache of this checkout
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
