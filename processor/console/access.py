@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from processor.console.database import connect
 
@@ -173,26 +174,25 @@ class Access:
         Returns False when the same id was used for another change.
         """
         fingerprint = hashlib.sha256(f"{tenant}\0{action}\0{details}".encode()).hexdigest()
-        with self._engine.begin() as connection:
-            wanted = select(REQUESTS.c.fingerprint).where(REQUESTS.c.command_id == command_id)
-            known = connection.scalar(wanted)
-            if known is not None:
-                return bool(known == fingerprint)
-            at_ms = now_ms()
-            connection.execute(
-                insert(REQUESTS).values(command_id=command_id, tenant_id=tenant, fingerprint=fingerprint, at_ms=at_ms)
-            )
-            connection.execute(
-                insert(AUDIT).values(
-                    at_ms=at_ms,
-                    actor=who.name,
-                    role=who.role.label,
-                    tenant_id=tenant,
-                    action=action,
-                    command_id=command_id,
-                    details=details,
-                )
-            )
+        at_ms = now_ms()
+        row = {"command_id": command_id, "tenant_id": tenant, "fingerprint": fingerprint, "at_ms": at_ms}
+        entry = {
+            "at_ms": at_ms,
+            "actor": who.name,
+            "role": who.role.label,
+            "tenant_id": tenant,
+            "action": action,
+            "command_id": command_id,
+            "details": details,
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(REQUESTS).values(row))
+                connection.execute(insert(AUDIT).values(entry))
+        except IntegrityError:
+            known = select(REQUESTS.c.fingerprint).where(REQUESTS.c.command_id == command_id)
+            with self._engine.connect() as connection:
+                return connection.scalar(known) == fingerprint
         return True
 
     def requested(self, tenant: str, command_id: str) -> bool:

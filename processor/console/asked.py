@@ -15,6 +15,8 @@ from processor.domain.money import MAX_MICROS
 Money = Annotated[int, Field(ge=-MAX_MICROS, le=MAX_MICROS, strict=True, description="Micros of the major unit.")]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Currency = Annotated[str | None, Field(pattern="^[A-Z]{3}$", description="ISO 4217; the account's unless given.")]
+Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+"""With a zone, and far from where arithmetic with dates ends."""
 Count = Annotated[int | None, Field(ge=1, le=1_000_000)]
 
 
@@ -93,7 +95,7 @@ class LicencesRequest(Body):
     """All licences of a tenant; what is not named is gone."""
 
     licences: Annotated[list[Licence], Field(max_length=1000)]
-    effective_at: Annotated[AwareDatetime | None, Field(description="Now unless given.")] = None
+    effective_at: Annotated[Time | None, Field(description="Now unless given.")] = None
 
     def data(self, asker: Asker) -> dict[str, Any]:
         """Returns the data of `credits.licences.set.v1`."""

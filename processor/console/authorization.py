@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from processor.console.asked import Time
 from processor.domain.account import Account
 from processor.domain.errors import InputRejected
 from processor.domain.ledger import Entry
@@ -48,7 +49,7 @@ class Question(BaseModel):
     capability: str | None = Field(default=None, min_length=1, max_length=256, description="The payer's plan (SKU).")
     credits_licensed: bool = Field(description="Whether the payer has the communications credits licence.")
     emergency: bool = False
-    at: datetime | None = Field(default=None, description="Start of the call; now unless given.")
+    at: Time | None = Field(default=None, description="Start of the call; now unless given.")
 
 
 class Answer(BaseModel):

@@ -201,6 +201,14 @@ def test_a_call_is_refused_with_the_meters_own_reason(
     assert (answer["allowed"], answer["reason"], answer["vendor_code"]) == (False, reason, code)
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "2026-03-15T12:00:00", "now"])
+def test_a_time_without_a_zone_or_beyond_reason_is_refused(console: Console, at: str) -> None:
+    client = console.client(Role.OPERATOR)
+    asked = {"call_type": "user_out", "number": "+442079460000", "credits_licensed": True, "at": at}
+    assert client.post(f"{ACCOUNT}/authorize", json=asked).status_code == 422
+    assert client.put(f"{ACCOUNT}/licences", json={"licences": [], "effective_at": at}).status_code == 422
+
+
 def test_without_money_only_free_and_emergency_calls_are_allowed(console: Console) -> None:
     assert ask(console, "other")["reason"] == "balance_exhausted"
     toll_free = ask(console, "other", call_type="user_in", number="+18005550100", number_type="service_toll_free")
