@@ -262,6 +262,7 @@ def _unknown(tenant: str) -> CommandFailed:
 
 
 def print_json(document: object) -> None:
+    """Prints what an account command led to, for programs."""
     import msgspec
 
     click.echo(msgspec.json.encode(document))

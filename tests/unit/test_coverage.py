@@ -2,9 +2,9 @@
 
 import pytest
 
-from processor.domain.pools import PLANS
 from processor.domain.errors import InputRejected
 from processor.domain.ledger import Entry
+from processor.domain.pools import PLANS
 from tests.unit.builders import Meter, call, conference, funded, row
 
 TOLL_FREE = "+18005550100"
