@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from processor.cli.acls import acls
 from processor.cli.common import CommandFailed, broker_errors, brokers_option, client_conf, json_option, make_settings
 
 if TYPE_CHECKING:
@@ -126,3 +127,6 @@ def _end(problems: "list[Problem]", conclusion: str, as_json: bool) -> None:
         if conclusion:
             click.echo(conclusion)
     sys.exit(1)
+
+
+topics_group.add_command(acls)
