@@ -26,6 +26,7 @@ MODULE = "github.com/stripe/stripe-mock"
 VERSION = "v0.203.0"
 KEY = "sk_test_123"
 READY_S = 20.0
+HANG_S = 60.0
 
 
 def _go(*arguments: str, **environment: str) -> str:
@@ -89,7 +90,8 @@ class FakeStripe(ThreadingHTTPServer):
     `pm_ok` pays · `pm_declined_CODE` is declined by the issuer · `pm_lost` pays and drops the connection ·
     `pm_500` pays and answers 500, remembered under the key · `pm_halfway` is left unconfirmed by such a 500 ·
     `pm_503` answers 503 once, before doing anything · `pm_429` is asked for too often, once · `pm_processing` is being
-    processed until it is asked about · `pm_missing` does not exist · `pm_forbidden` is not this key's.
+    processed until it is asked about · `pm_hang` pays when `go_on` is set, not before · `pm_missing` does
+    not exist · `pm_forbidden` is not this key's.
     """
 
     daemon_threads = True
@@ -100,7 +102,9 @@ class FakeStripe(ThreadingHTTPServer):
         self.keys: dict[str, tuple[dict[str, str], int, dict[str, Any]]] = {}
         self.requests: list[tuple[str, str]] = []
         self.refused_once: set[str] = set()
+        self.under_way: set[str] = set()
         self.fingerprint = "card-one"
+        self.hanging, self.go_on = threading.Event(), threading.Event()
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -126,8 +130,15 @@ class FakeStripe(ThreadingHTTPServer):
             return 400, {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": method}}
         if method == "pm_forbidden":
             return 403, {"error": {"type": "invalid_request_error", "message": "this key may not do that"}}
+        if key in self.under_way:
+            return 409, {"error": {"type": "idempotency_error", "code": "idempotency_key_in_use", "message": "wait"}}
+        self.under_way.add(key)
+        if method == "pm_hang":
+            self.hanging.set()
+            self.go_on.wait(HANG_S)
         status, answer = self._execute(method, form)
         self.keys[key] = (form, status, answer)
+        self.under_way.remove(key)
         return None if method == "pm_lost" else (status, answer)
 
     def _execute(self, method: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:

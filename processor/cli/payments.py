@@ -226,6 +226,8 @@ def _run(worker: PaymentWorker, settings: Settings) -> None:
         raise BrokerUnreachable(settings.brokers) from error
     except KafkaError as error:
         raise StoppedItself(f"the running batch was not committed, {type(error).__name__}: {error}") from error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # Python gives signals their defaults back before it ends
 
 
 def _give_up(*_: object) -> None:

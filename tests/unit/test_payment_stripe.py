@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -129,6 +130,20 @@ def test_when_stripe_did_nothing_yet_it_is_asked_again(
     with pytest.raises(ProviderTimeout):
         provider.charge(charge(method))
     assert provider.charge(charge(method)).status == "succeeded"
+    assert fake_stripe.paid() == ["t:1"]
+
+
+def test_a_key_that_is_still_at_work_for_somebody_else_is_a_timeout(
+    provider: StripeProvider, fake_stripe: FakeStripe
+) -> None:
+    with ThreadPoolExecutor(1) as elsewhere:
+        first = elsewhere.submit(provider.charge, charge("pm_hang"))
+        assert fake_stripe.hanging.wait(10)
+        with pytest.raises(ProviderTimeout):
+            provider.charge(charge("pm_hang"))
+        fake_stripe.go_on.set()
+        decision = first.result(10)
+    assert provider.charge(charge("pm_hang")) == decision
     assert fake_stripe.paid() == ["t:1"]
 
 
