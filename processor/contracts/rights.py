@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from processor.contracts import topics
 
-
 READERS: Final = ("credits-reader", "credits-reading")
 """Groups that nobody joins: librdkafka wants one, and asks for its coordinator, whoever reads."""
 
