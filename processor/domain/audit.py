@@ -30,6 +30,7 @@ FindingKind = Literal[
     "command_changed",
     "command_missing",
     "sequence_hole",
+    "attempt_hole",
     "second_in_flight",
     "recharge_not_credited",
     "recharge_credited_twice",
@@ -98,6 +99,7 @@ class AuditedRecharge(Struct, gc=False):
 
     sequence: int = 0
     in_flight: str | None = None
+    attempt: int = 1
     decided: list[AuditedDecision] = []
 
 

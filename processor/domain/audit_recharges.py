@@ -81,6 +81,9 @@ class Recharges:
             note(
                 "command_repeated", command.tenant_id, command.recharge_id, f"attempt {command.attempt} was made before"
             )
+        elif command.attempt != max(known.attempts) + 1:
+            made = max(known.attempts)
+            note("attempt_hole", command.tenant_id, command.recharge_id, f"the attempt before was number {made}")
         elif command.sequence != last:
             note("second_in_flight", command.tenant_id, command.recharge_id, f"asked again after number {last}")
         if (command.recharge_id, command.amount_micros) != (known.recharge_id, known.amount_micros):
@@ -159,9 +162,16 @@ class Recharges:
     def _states_agree(self) -> None:
         """A recharge in flight has its command: the state is read first, and both are written together."""
         for state in self._books.states():
-            in_flight = state.recharge.in_flight
-            if in_flight is not None and in_flight not in self._by_id:
+            in_flight, attempt = state.recharge.in_flight, state.recharge.attempt
+            if in_flight is None:
+                continue
+            asked = self._by_id.get(in_flight)
+            if asked is None:
                 self._findings.add("command_missing", state.tenant_id, in_flight, "in flight, and never asked for")
+            elif attempt not in asked.attempts:
+                self._findings.add(
+                    "command_missing", state.tenant_id, in_flight, f"attempt {attempt} was made, and never asked for"
+                )
 
     def _may_be_gone(self, at: datetime) -> bool:
         return self.results_trimmed and (self._earliest is None or at <= self._earliest)

@@ -174,3 +174,22 @@ def test_a_committed_reader_ends_behind_an_aborted_transaction(topics: str) -> N
     started = time.monotonic()
     assert not list(read_committed(conf, names.LEDGER))
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_operator_adjusts_a_balance_and_resets_auto_pay(run: Commands) -> None:
+    assert "refused: nothing was ever funded, set or used" in run("adjust", "t1", "5", "--reason", "r", code=1).output
+    assert "refused: nothing was ever funded, set or used" in run("reset", "t1", code=1).output
+    run("fund", "t1", "50")
+    assert "t1: 12.50 USD added, the balance is 62.50 USD" in run("adjust", "t1", "12.50", "--reason", "outage").output
+    entry = run.json("adjust", "t1", "-70.00", "--reason", "booked twice", "--operator", "alice")
+    assert (entry["kind"], entry["amount_micros"], entry["balance_micros"], entry["flags"]) == (
+        "adjustment",
+        -70_000_000,
+        -7_500_000,
+        ["overdrawn"],
+    )
+    run("autopay", "t1", "--amount", "50", "--trigger", "0")
+    assert "t1: auto-pay is 50.00 USD requested" in run("reset", "t1").output
+    assert run.json("reset", "t1")["in_flight"] == "t1:1"
+    assert "no drift" in run("verify").output

@@ -9,6 +9,7 @@ import pytest
 
 from processor.domain.audit import FINDINGS_KEPT, FindingKind
 from processor.domain.ledger import Entry, LotChange
+from processor.domain.messages import Adjusted, AdjustedData, Tick
 from tests.worlds import UNIT, World, lived
 
 
@@ -146,6 +147,17 @@ def older_one_asked_again(world: World) -> None:
     world.commands.append(msgspec.structs.replace(world.commands[0], attempt=2))
 
 
+def last_attempt_skipped(world: World) -> None:
+    world.commands.append(msgspec.structs.replace(world.commands[-1], attempt=3))
+
+
+def lost_attempt(world: World) -> None:
+    """The state says that the last recharge was asked for twice."""
+    last = world.commands[-1]
+    world.states[last.tenant_id].recharge.in_flight = last.recharge_id
+    world.states[last.tenant_id].recharge.attempt = 2
+
+
 def success_without_money(world: World) -> None:
     """The meter forgot the credit everywhere, so that only the results give it away."""
     index = world.entries.index(of(world, "a", "recharge"))
@@ -186,6 +198,8 @@ PLANTED: list[tuple[Callable[[World], None], FindingKind]] = [
     (command_under_other_terms, "command_changed"),
     (skipped_sequence, "sequence_hole"),
     (lost_last_command, "command_missing"),
+    (lost_attempt, "command_missing"),
+    (last_attempt_skipped, "attempt_hole"),
     (second_while_one_is_in_flight, "second_in_flight"),
     (older_one_asked_again, "second_in_flight"),
     (success_without_money, "recharge_not_credited"),
@@ -202,6 +216,26 @@ def test_a_planted_drift_is_found(plant, kind):
     assert kind in kinds
     assert 0 < findings.count <= 6, "one drift must not be told many times"
     assert all(finding.tenant_id in ("a", "b") for finding in findings.kept)
+
+
+def test_what_time_and_the_operator_do_is_no_drift():
+    world = World()
+    world.fund("a", 50)
+    world.autopay("a")
+    world.call("a", 35)
+    for amount in (5, -30, 40):
+        data = AdjustedData(tenant_id="a", amount_micros=amount * UNIT, reason="r", operator="o")
+        world.apply("a", Adjusted(**world.envelope(), data=data))
+    for _ in range(3):
+        world.now += timedelta(hours=1)
+        world.apply("a", Tick())
+    world.settle("a")
+    world.publish()
+    world.now += timedelta(days=400)
+    world.apply("a", Tick())
+    assert {entry.kind for entry in world.entries} == {"fund", "charge", "adjustment", "recharge", "expiry"}
+    assert max(command.attempt for command in world.commands) == 4
+    assert world.audit()[0] == []
 
 
 def test_every_kind_of_drift_is_planted():
