@@ -1,5 +1,6 @@
 """The HTTP API: what it answers, what it sends to the meter, and how it says no."""
 
+import asyncio
 import csv
 import io
 import json
@@ -7,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from processor.console.access import Role
@@ -223,6 +225,28 @@ def test_a_conference_leg_is_authorized_too(console: Console) -> None:
     answer = ask(console, call_type=None, leg_kind="dial_out", capability="MCOMEETACPEA")
     assert (answer["allowed"], answer["reason"]) == (True, "pay_per_minute_conferencing")
     console.world.tell(conference(60))
+
+
+async def _read_while_it_fills(console: Console, readers: int, batches: int) -> list[int]:
+    token = console.client(Role.VIEWER).headers["Authorization"]
+    transport = httpx2.ASGITransport(app=console.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://h", headers={"Authorization": token}) as client:
+
+        async def read() -> int:
+            entries = (await client.get(f"{ACCOUNT}/ledger?limit=100")).json()["items"]
+            revisions = [entry["revision"] for entry in entries]
+            assert revisions == list(range(revisions[0], revisions[0] - len(revisions), -1))
+            return len(revisions)
+
+        filling = asyncio.to_thread(lambda: [console.world.tell(call(60), call(60)) for _ in range(batches)])
+        _, *seen = await asyncio.gather(filling, *(read() for _ in range(readers)))
+    return seen
+
+
+def test_a_thousand_readers_see_whole_batches_while_the_read_model_fills(console: Console) -> None:
+    seen = asyncio.run(_read_while_it_fills(console, 1000, 40))
+    assert {(count - 3) % 2 for count in seen} == {0}
+    assert len(console.client(Role.VIEWER).get(f"{ACCOUNT}/ledger?limit=100").json()["items"]) == 83
 
 
 def test_the_description_is_openapi_3_1_and_names_every_route(console: Console) -> None:

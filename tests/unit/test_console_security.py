@@ -12,6 +12,7 @@ from processor.console.access import Principal, Role
 from processor.console.guard import MAX_BODY_BYTES
 from processor.console.signin import RateLimit
 from processor.console.tables import ACCOUNTS
+from processor.console.web import create_app
 from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded, row, tariff
 from tests.unit.console_world import Console
 
@@ -162,7 +163,7 @@ def test_the_printed_link_signs_in_once_and_only_by_a_click(console: Console) ->
 
 
 def test_behind_tls_the_cookie_is_secure(console: Console) -> None:
-    console.app.__dict__["_app"].__dict__["_app"].state.console = console.state._replace(secure_cookies=True)
+    console.app = create_app(console.state._replace(secure_cookies=True))
     answer = console.client().post("/login", data={"token": console.links[-1]})
     assert "Secure" in answer.headers["set-cookie"]
 
