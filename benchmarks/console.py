@@ -130,6 +130,7 @@ def measure(entries: int, tenants: int, *, disturb: bool) -> dict[str, object]:
             idle = [ask(client) for _ in range(1000)]
             return {
                 "entries_per_second": round((stored - first) / took),
+                "entries_per_cpu_second": round((stored - first) / cpu),
                 "cpu_s_per_million": round(cpu / (stored - first) * 1e6, 1),
                 "peak_mib": console.peak_mib(),
                 "database_bytes_per_entry": round((home / "console" / "console.sqlite").stat().st_size / entries),
