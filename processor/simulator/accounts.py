@@ -1,18 +1,37 @@
 """Opens the accounts of a simulated population: money first, then auto-pay, as an administrator would."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from processor.contracts import topics
-from processor.domain.messages import AutopaySet, AutopaySetData, Funded, FundedData
+from processor.domain.messages import (
+    AutopaySet,
+    AutopaySetData,
+    Funded,
+    FundedData,
+    Licence,
+    LicencesSet,
+    LicencesSetData,
+)
 from processor.domain.money import Micros
 from processor.simulator.population import tenant_ids
 from processor.simulator.usage import Emitted, Plan, utc_now
 
 _encode = msgspec.json.Encoder().encode
+
+
+LICENCES: Final = [
+    Licence(capability="MCOMEETADD", country="US", count=1),
+    Licence(capability="MCOPSTN5", country="US", count=1),
+]
+"""Few enough that their minutes are soon used up and everybody sees credits pay."""
+
+LICENSED_BEFORE: Final = timedelta(days=1)
+"""The first calls are reported right after the opening and began before it."""
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -27,7 +46,7 @@ class Opening(Struct, frozen=True, kw_only=True):
 
 
 def openings(plan: Plan, opening: Opening, clock: Callable[[], datetime] = utc_now) -> Iterator[Emitted]:
-    """Yields two account commands per tenant; their ids repeat within a run, so sending them again changes nothing."""
+    """Yields three account commands per tenant; their ids repeat within a run, so sending them again changes nothing."""
     source = f"/telephony-simulator/{plan.run}/accounts"
     for tenant in tenant_ids(plan.tenants):
         now = clock()
@@ -62,6 +81,15 @@ def openings(plan: Plan, opening: Opening, clock: Callable[[], datetime] = utc_n
                 max_units=opening.max_units,
             ),
         )
+        licences = LicencesSet(
+            specversion="1.0",
+            id=f"licences-{tenant}",
+            source=source,
+            subject=tenant,
+            time=now,
+            data=LicencesSetData(tenant_id=tenant, licences=LICENCES, effective_at=now - LICENSED_BEFORE),
+        )
         key = tenant.encode()
+        yield Emitted(topics.ACCOUNT_COMMANDS, key, _encode(licences), True)
         yield Emitted(topics.ACCOUNT_COMMANDS, key, _encode(fund), True)
         yield Emitted(topics.ACCOUNT_COMMANDS, key, _encode(autopay), True)

@@ -10,7 +10,7 @@ import pytest
 from processor.contracts import topics
 from processor.contracts.inputs import decode
 from processor.domain.account import Account
-from processor.domain.messages import AutopaySet, CallUsage, ConferenceUsage, Funded
+from processor.domain.messages import AutopaySet, CallUsage, ConferenceUsage, Funded, LicencesSet
 from processor.domain.metering import apply
 from processor.domain.policy import Policy
 from processor.domain.tariff import Deck, Row, Tariff
@@ -161,15 +161,18 @@ def test_impossible_plans_are_refused(wrong: dict[str, float]) -> None:
         Plan(run="r", **wrong)  # type: ignore[arg-type]
 
 
-def test_accounts_open_with_money_and_then_auto_pay() -> None:
+def test_accounts_open_with_licences_money_and_then_auto_pay() -> None:
     records = list(openings(Plan(run="r", tenants=3), Opening(), lambda: NOW))
-    assert [record.key for record in records] == [b"tenant-00001"] * 2 + [b"tenant-00002"] * 2 + [b"tenant-00003"] * 2
+    assert [record.key for record in records] == [
+        f"tenant-0000{number}".encode() for number in (1, 1, 1, 2, 2, 2, 3, 3, 3)
+    ]
     tariff = Tariff([])
     account = Account(tenant_id="tenant-00001", currency="USD")
-    for record, kind in zip(records[:2], (Funded, AutopaySet), strict=True):
+    for record, kind in zip(records[:3], (LicencesSet, Funded, AutopaySet), strict=True):
         message = decode(topics.ACCOUNT_COMMANDS, record.value)
         assert isinstance(message, kind)
         assert not apply(account, message, tariff, NOW).notices
+    assert len(account.licences) == 1
     assert account.balance_micros == 50_000_000
     assert account.autopay is not None
     assert account.autopay.trigger_micros == 20_000_000
