@@ -35,7 +35,7 @@ PATIENCE_S = 600.0
 
 def publish(brokers: str, entries: int, tenants: int) -> None:
     """Writes the ledger and the accounts that a meter would leave after so many charges."""
-    out = producer(brokers)
+    out = producer(brokers, **{"queue.buffering.max.messages": entries + tenants})
     names = [f"tenant-{number:05}" for number in range(tenants)]
     for tenant in names:
         account = Account(tenant_id=tenant, currency="USD")

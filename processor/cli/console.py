@@ -174,7 +174,7 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
     )
     try:
         server.run(client_conf(settings), options, tariff, lambda link: click.echo(f"Console: {link}"))
-    except (UnusableDatabaseError, StaleReadModelError, AnotherWriterError) as error:
+    except (server.AddressUnusableError, UnusableDatabaseError, StaleReadModelError, AnotherWriterError) as error:
         raise CommandFailed(str(error)) from error
     except UnreadableRecordError as error:
         raise StoppedItself(str(error)) from error

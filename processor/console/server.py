@@ -1,5 +1,6 @@
 """Runs the console: one thread follows the topics, the event loop serves the API and the pages."""
 
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from processor.domain.tariff import Tariff
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long the follower may keep the interpreter from a request while it catches up (Python's default: 5 ms)."""
 GRACE_S: Final = 3
+
+
+class AddressUnusableError(Exception):
+    """Nothing can listen there; the message says why."""
 
 
 class Options(NamedTuple):
@@ -51,9 +56,16 @@ def run(conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[s
     """Serves until a signal. Whatever ends the follower ends the console, and is raised here.
 
     `conf` is librdkafka's configuration; `say` gets the link that signs in.
-    Raises `UnusableDatabaseError` and what `Follower.run` raises.
+    Raises `AddressUnusableError`, `UnusableDatabaseError` and what `Follower.run` raises.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with _listen(options.host, options.port) as listening:
+        _serve(conf, options, tariff, say, listening)
+
+
+def _serve(
+    conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[str], None], listening: socket.socket
+) -> None:
     engine = open_readmodel(options.readmodel_url)
     model = ReadModel(engine)
     if options.rebuild:
@@ -103,13 +115,21 @@ def run(conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[s
     thread = threading.Thread(target=follow, name="follower")
     thread.start()
     try:
-        server.run()
+        server.run(sockets=[listening])
     finally:
         follower.stop()
         thread.join()
         engine.dispose()
     if failures:
         raise failures[0]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        said = f"cannot listen on {host} port {port} ({error.strerror}): choose another with --host or --port"
+        raise AddressUnusableError(said) from error
 
 
 class _Server(uvicorn.Server):
