@@ -97,7 +97,7 @@ class Worker:
         self.cycle = Cycle(
             Transactions(client, f"{settings.app_id}-{self.data_dir.instance}", settings.transaction_timeout_s),
             self.rates.tariff,
-            lambda number, tariff: PartitionProcessor(number, partitions, tariff, self.charges.find),
+            lambda number, tariff: PartitionProcessor(number, partitions, tariff, self.charges),
             lambda fresh: (
                 recover(client, settings.app_id, fresh, checkpoints, RECOVERY_PATIENCE_S)
                 + recover_users(client, fresh, RECOVERY_PATIENCE_S)

@@ -46,7 +46,7 @@ class Opening(Struct, frozen=True, kw_only=True):
 
 
 def openings(plan: Plan, opening: Opening, clock: Callable[[], datetime] = utc_now) -> Iterator[Emitted]:
-    """Yields three account commands per tenant; their ids repeat within a run, so sending them again changes nothing."""
+    """Yields three account commands per tenant; their ids repeat in a run, so sending them again changes nothing."""
     source = f"/telephony-simulator/{plan.run}/accounts"
     for tenant in tenant_ids(plan.tenants):
         now = clock()

@@ -66,8 +66,7 @@ _decode: Final = msgspec.msgpack.Decoder(Allocation).decode
 class LedgerIndex:
     """Allocations of the charges in `ledger.v1`, by the identity of their event, for the partitions of one worker.
 
-    `config` is librdkafka's, `window` how old a leg may be when it is corrected. Blocks while it reads what the ledger
-    has gained since it was asked last.
+    `config` is librdkafka's, `window` how old a leg may be when it is corrected.
     """
 
     def __init__(self, directory: Path, config: dict[str, Any], window: timedelta, patience_s: float) -> None:
@@ -77,9 +76,30 @@ class LedgerIndex:
         self._patience_s = patience_s
         self._opened: Rdict | None = None
 
-    def find(self, number: int, source: str, event_id: str) -> Allocation | None:
-        """Finds what the ledger of partition `number` says of an event; None when it was never charged."""
-        self._catch_up(number)
+    def catch_up(self, number: int) -> None:
+        """Reads what the ledger of a partition has gained since it was last read; blocks until it has."""
+        place = (topics.LEDGER, number)
+        progress = f"next:{number}".encode()
+        stored = self._db.get(progress)
+        start = start_after(self._config, place, int(stored) if stored is not None else None, self._kept)
+        began = reported = time.monotonic()
+        entries = 0
+        for records in read_to_the_end(self._config, {place: start}, began + self._patience_s):
+            # The position is written with what was read up to it: both or neither survive a crash.
+            batch = WriteBatch(raw_mode=True)
+            for key, value in _indexed(record.value() for record in records):
+                batch.put(key, value)
+            batch.put(progress, str(records[-1].offset() + 1).encode())
+            self._db.write(batch)
+            entries += len(records)
+            if time.monotonic() - reported > REPORT_S:
+                reported = time.monotonic()
+                log.info("reading the ledger for a correction", partition=number, entries=entries)
+        if entries:
+            log.info("ledger indexed", partition=number, entries=entries, seconds=round(time.monotonic() - began, 3))
+
+    def find(self, source: str, event_id: str) -> Allocation | None:
+        """Finds what the ledger said of an event when it was last read; None when it was never charged."""
         found = self._db.get(identity(source, event_id))
         return None if found is None else _decode(found)
 
@@ -101,27 +121,6 @@ class LedgerIndex:
             kept_s = int(self._kept.total_seconds())
             self._opened = Rdict(str(directory), options, access_type=AccessType.with_ttl(kept_s))
         return self._opened
-
-    def _catch_up(self, number: int) -> None:
-        place = (topics.LEDGER, number)
-        progress = f"next:{number}".encode()
-        stored = self._db.get(progress)
-        start = start_after(self._config, place, int(stored) if stored is not None else None, self._kept)
-        began = reported = time.monotonic()
-        entries = 0
-        for records in read_to_the_end(self._config, {place: start}, began + self._patience_s):
-            # The position is written with what was read up to it: both or neither survive a crash.
-            batch = WriteBatch(raw_mode=True)
-            for key, value in _indexed(record.value() for record in records):
-                batch.put(key, value)
-            batch.put(progress, str(records[-1].offset() + 1).encode())
-            self._db.write(batch)
-            entries += len(records)
-            if time.monotonic() - reported > REPORT_S:
-                reported = time.monotonic()
-                log.info("reading the ledger for a correction", partition=number, entries=entries)
-        if entries:
-            log.info("ledger indexed", partition=number, entries=entries, seconds=round(time.monotonic() - began, 3))
 
 
 def allocation_of(record: bytes) -> Allocation:

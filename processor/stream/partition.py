@@ -16,7 +16,7 @@ from processor.domain.tariff import Tariff
 from processor.domain.timers import may_be_sooner, next_due
 from processor.stream.balance_table import BalanceTable, partition_of
 from processor.stream.event_ids import NO_ID, EventIds, pack
-from processor.stream.memory import FindCharge, PartitionMemory
+from processor.stream.memory import CommittedCharges, NoCharges, PartitionMemory
 from processor.stream.timers import Timers
 from processor.stream.tracing import link
 from processor.stream.work import Work
@@ -34,14 +34,14 @@ KINDS: Final = {
 class PartitionProcessor:
     """Owns the state of partition `number` from assignment to revocation. Not thread-safe: the cycle's loop only."""
 
-    def __init__(self, number: int, partitions: int, tariff: Tariff, find_charge: FindCharge = lambda *_: None) -> None:
+    def __init__(self, number: int, partitions: int, tariff: Tariff, charges: CommittedCharges | None = None) -> None:
         self.number = number
         self.partitions = partitions
         self.tariff = tariff
         self.table = BalanceTable()
         self.ids = EventIds()
         self.timers = Timers()
-        self.memory = PartitionMemory(number, find_charge)
+        self.memory = PartitionMemory(number, charges or NoCharges())
         self.in_flight = 0
 
     def restored(self) -> None:
