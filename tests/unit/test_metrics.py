@@ -52,7 +52,7 @@ def test_ten_thousand_tenants_add_no_series_and_no_label_value() -> None:
     before = samples(metrics).keys()
     work = Work(NOW)
     for index in range(10_000):
-        work.used("call", entry(f"tenant-{index}"), datetime.now(UTC))
+        work.used("call", [entry(f"tenant-{index}")], datetime.now(UTC))
     metrics.committed(work, 0.01)
     after = samples(metrics)
     assert after.keys() == before
