@@ -132,6 +132,12 @@ def test_charges_are_taken_back_and_own_minutes_known_after_a_worker_lost_its_di
     platform.settle()
     assert second.terminate() == 0
 
+    second.start()  # with what it kept on its disk
+    platform.call("c3", 8, corrects="c", kind="correction")
+    platform.call("b1", 100, corrects="b", kind="void", capability="MCOPSTN8")
+    platform.settle()
+    assert second.terminate() == 0
+
     assert told(ledger(bootstrap)) == [
         ("charge", "a", -1_000_000, 0),
         ("charge", "b", 0, 100),
@@ -147,8 +153,11 @@ def test_charges_are_taken_back_and_own_minutes_known_after_a_worker_lost_its_di
         ("charge", "e", -200_000, 0),
         ("refund", "e1", 200_000, 0),
         ("refund", "d1", 1_000_000, -20),
+        ("refund", "c3", 700_000, 0),
+        ("charge", "c3", -800_000, 0),
+        ("refund", "b1", 0, -100),
     ]
-    assert account(bootstrap).balance_micros == 100_000_000 - 700_000
+    assert account(bootstrap).balance_micros == 100_000_000 - 800_000
     [parked] = read_committed({"bootstrap.servers": bootstrap}, topics.DEAD_LETTERS)
     assert dict(parked.headers())["credits.error.reason"] == b"unknown_original"
     verified = [sys.executable, "-m", "processor.cli", "verify", "--brokers", bootstrap]
