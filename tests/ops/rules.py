@@ -32,6 +32,11 @@ def tool(name: str) -> str:
     return path
 
 
+def groups() -> list[str]:
+    """Returns the names of the groups of rules; the alerts are in `credits`."""
+    return [group["name"] for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+
+
 def rules() -> Iterator[dict[str, Any]]:
     """Yields every rule of every file."""
     for file in RULES:
