@@ -10,13 +10,25 @@ from processor.contracts import inputs, topics
 from processor.contracts.outputs import decode_account, encode
 from processor.domain.account import check
 from processor.domain.errors import REASONS, InputRejected
-from processor.domain.messages import AutopaySet, CallType, CallUsage, ConferenceUsage, Funded, LegKind, RechargeDecided
+from processor.domain.messages import (
+    Adjusted,
+    AutopaySet,
+    CallType,
+    CallUsage,
+    ConferenceUsage,
+    Funded,
+    LegKind,
+    RechargeDecided,
+    RechargeReset,
+    Tick,
+)
 from processor.domain.metering import apply
 from tests.property.histories import Run, histories, rates, resolve
-from tests.unit.builders import NOW, TENANT, autopay, call, conference, decided, funded
+from tests.unit.builders import NOW, TENANT, adjusted, autopay, call, conference, decided, funded, reset
 
 NAMES = ("type", "specversion", "id", "source", "subject", "time", "data", "tenant_id", "amount_micros", "currency")
-TYPES = [struct.__struct_config__.tag for struct in (CallUsage, ConferenceUsage, Funded, AutopaySet, RechargeDecided)]
+READ = (CallUsage, ConferenceUsage, Funded, AutopaySet, Adjusted, RechargeReset, RechargeDecided)
+TYPES = [struct.__struct_config__.tag for struct in READ]
 
 scalars = st.one_of(
     st.sampled_from(
@@ -116,6 +128,9 @@ messages = st.one_of(
     st.builds(lambda amount, trigger, cap, units, currency: autopay(
         payment_amount_micros=amount, trigger_micros=trigger, max_per_month_micros=cap, max_units=units,
         currency=currency), amounts, amounts, st.one_of(st.none(), amounts), st.integers(1, 1_000_000), currencies),
+    st.builds(lambda amount: adjusted(0, amount_micros=amount), amounts),
+    st.builds(reset),
+    st.just(Tick()),
     st.builds(lambda sequence, status, amount, at: decided(
         f"{TENANT}:{sequence}", status, amount_micros=amount, decided_at=at),
         st.integers(-1, 3), st.sampled_from(["succeeded", "declined", "failed"]), amounts, times),
