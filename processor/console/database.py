@@ -33,7 +33,7 @@ def connect(url: str, tables: str, metadata: MetaData) -> Engine:
         if parsed.get_backend_name() == "postgresql":
             engine = create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=POOL)
         else:
-            engine = create_engine(parsed, connect_args={"timeout": 30}, pool_size=POOL)
+            engine = create_engine(parsed, paramstyle="named", connect_args={"timeout": 30}, pool_size=POOL)
             event.listen(engine, "connect", _prepare)
         _migrate(engine, tables, metadata)
     except ImportError as error:

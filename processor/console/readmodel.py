@@ -50,7 +50,7 @@ class ReadModel:
         self._engine = engine
         self._offsets: dict[Place, int] = {}
         upsert = _INSERTS[engine.dialect.name]
-        self._statements = _Statements(upsert)
+        self._statements = _Statements(upsert, engine)
 
     def start(self, cluster_id: str, places: Iterable[Place]) -> dict[Place, int]:
         """Returns the offset to read on from at each (topic, partition); 0 is the beginning.
@@ -77,7 +77,9 @@ class ReadModel:
         with self._engine.begin() as connection:
             self._advance(connection, changes.offsets)
             try:
-                _execute(connection, insert(ENTRIES), changes.entries)
+                if changes.entries:
+                    # Straight to the driver: preparing each row in Python would cost as much as storing it.
+                    connection.exec_driver_sql(self._statements.entries, changes.entries)
             except IntegrityError as error:
                 raise StaleReadModelError("the ledger repeats an entry that the read model holds") from error
             _execute(connection, self._statements.days, [_day_row(day, sums) for day, sums in changes.days.items()])
@@ -122,7 +124,8 @@ _ADVANCE: Final = (
 class _Statements:
     """The upserts, in the dialect of the database."""
 
-    def __init__(self, upsert: Any) -> None:
+    def __init__(self, upsert: Any, engine: Engine) -> None:
+        self.entries = str(insert(ENTRIES).compile(engine))
         self.offsets = upsert(OFFSETS).on_conflict_do_nothing()
         self.notices = upsert(NOTICES).on_conflict_do_nothing()  # the same id says the same thing
         self.outcomes = upsert(OUTCOMES).on_conflict_do_nothing()  # the first one is the command's

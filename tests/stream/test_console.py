@@ -22,7 +22,7 @@ from processor.console.access import Principal, Role, open_access
 from processor.console.queries import Queries
 from processor.console.readmodel import fold, open_readmodel
 from processor.console.server import database_urls
-from processor.console.tables import DAILY
+from processor.console.tables import ACCOUNTS, DAILY
 from processor.contracts import outputs
 from processor.contracts import topics as names
 from processor.domain.account import Account
@@ -86,8 +86,11 @@ def console(brokers: str, directory: Path, *arguments: str) -> Iterator[subproce
 
 
 def stored(engine: Engine) -> int:
+    """Counts the entries that the read model holds and its accounts know of: an account's revision counts them, too."""
     try:
-        return sum(count for count, _ in fold(engine).values())
+        with engine.connect() as connection:
+            known = connection.scalar(select(func.coalesce(func.sum(ACCOUNTS.c.revision), 0)))
+        return min(sum(count for count, _ in fold(engine).values()), int(known or 0))
     except SQLAlchemyError:
         return 0  # the tables are being made
 
