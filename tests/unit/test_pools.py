@@ -184,12 +184,22 @@ def test_a_leg_across_the_edge_of_a_pool_is_split_in_whole_minutes(seconds, left
     assert (found.connect_fee_micros > 0) == (priced > 0)
 
 
-def test_the_month_of_a_pool_is_the_one_in_utc_in_which_the_leg_began():
-    meter = metered("MCOPSTN5:GB:1")
-    last_moment = datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC)
+@pytest.mark.parametrize(
+    ("last_moment", "months"),
+    [
+        (datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC), ["2026-02", "2026-03"]),
+        (datetime(2028, 2, 28, 23, 59, 59, tzinfo=UTC), ["2028-02"]),
+        (datetime(2028, 2, 29, 23, 59, 59, tzinfo=UTC), ["2028-02", "2028-03"]),
+        (datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), ["2026-12", "2027-01"]),
+    ],
+)
+def test_the_month_of_a_pool_is_the_one_in_utc_in_which_the_leg_began(last_moment, months):
+    meter = Meter(*DECK, now=last_moment + timedelta(days=1))
+    meter.apply(licences("MCOPSTN5:GB:1", effective_at=last_moment - timedelta(days=60)))
     for started_at in (last_moment, last_moment + timedelta(seconds=1)):
-        assert usage(meter, from_to("GB", "GB", "MCOPSTN5", 110, started_at=started_at)).decision == "pool"
-    assert [(use.month, use.used_minutes) for use in meter.account.pools] == [("2026-02", 110), ("2026-03", 110)]
+        assert usage(meter, from_to("GB", "GB", "MCOPSTN5", 60, started_at=started_at)).decision == "pool"
+    counted = {use.month: use.used_minutes for use in meter.account.pools}
+    assert counted == dict.fromkeys(months, 120 // len(months))
 
 
 def test_a_late_event_counts_in_the_month_it_began_even_from_another_time_zone():
