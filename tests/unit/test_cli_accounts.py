@@ -17,6 +17,7 @@ from processor.cli.money import AMOUNT, PAYMENT
 from processor.cli.outcomes import REFUSALS
 from processor.domain.account import Account, Autopay, Lot, Recharge
 from processor.domain.ledger import Entry, LotChange, UsageDetail
+from processor.domain.licensing import SETS_MAX
 from processor.domain.messages import (
     Adjusted,
     AdjustedData,
@@ -24,6 +25,8 @@ from processor.domain.messages import (
     AutopaySetData,
     Funded,
     FundedData,
+    LicencesSet,
+    LicencesSetData,
     RechargeReset,
     RechargeResetData,
 )
@@ -63,7 +66,7 @@ def entry(**more: object) -> Entry:
     [
         (
             UsageDetail(
-                decision="credits", reason="pay_as_you_go", call_type="user_out", destination="UK", billed_seconds=60
+                decision="credits", reason="pay_as_you_go", call_type="user_out", destination="UK", credit_seconds=60
             ),
             ["overdrawn"],
             "user_out to UK, 60 s, overdrawn",
@@ -194,4 +197,9 @@ def test_every_reason_for_a_refusal_has_words() -> None:
         ):
             outcome = apply(msgspec.structs.replace(before), command, Tariff([]), NOW)
             reasons |= {notice.reason for notice in outcome.notices if notice.kind == "command.rejected"}
+    busy = Account(tenant_id="t", currency="USD")
+    for minute in range(SETS_MAX + 1):
+        licences = LicencesSetData(tenant_id="t", licences=[], effective_at=NOW - timedelta(minutes=minute))
+        command = LicencesSet(specversion="1.0", id=f"c{minute}", source="s", data=licences)
+        reasons |= {notice.reason for notice in apply(busy, command, Tariff([]), NOW).notices}
     assert reasons == REFUSALS.keys()
