@@ -30,6 +30,9 @@ KINDS: Final = {
 }
 """Label of the metrics, by input topic."""
 
+CHUNK: Final = 256
+"""Records decoded and looked up at once: enough for one search, few enough to be in the cache when they are applied."""
+
 
 class PartitionProcessor:
     """Owns the state of partition `number` from assignment to revocation. Not thread-safe: the cycle's loop only."""
@@ -56,11 +59,18 @@ class PartitionProcessor:
 
         The records are consecutive ones of `topic` in this partition.
         """
+        self.memory.begin(work.charges[self.number])
+        for start in range(0, len(records), CHUNK):
+            self._process(topic, records[start : start + CHUNK], work)
+        work.events += len(records)
+        work.consumed[topic] += len(records)
+        work.offsets[topic, self.number] = records[-1].offset() + 1
+
+    def _process(self, topic: str, records: list[Record], work: Work) -> None:
         number, kind, tariff, now = self.number, KINDS[topic], self.tariff, work.now
         accounts, fresh = self.table, self.ids.fresh
         changed, remembered, published = self.table.changed, work.event_ids[number], work.outputs
         memory, charges = self.memory, work.charges[number]
-        memory.begin(charges)
         window_start_ms = int((now - tariff.policy.deduplication).timestamp() * 1000)
         stale = records[0].timestamp()[1] < window_start_ms  # in arrival order: then none of the run is
         decoded = [_decoded(topic, record) for record in records]
@@ -111,9 +121,6 @@ class PartitionProcessor:
             if may_be_sooner(account, outcome):
                 self._announce(outcome, key, work, record)
                 self.timers.arm(tenant, next_due(account, tariff.policy))
-        work.events += len(records)
-        work.consumed[topic] += len(records)
-        work.offsets[topic, number] = records[-1].offset() + 1
 
     def fire(self, work: Work, limit: int) -> bool:
         """Does what is due by the cycle's time, for so many accounts at most; False when nothing was."""
