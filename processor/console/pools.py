@@ -36,9 +36,9 @@ class PoolBar(NamedTuple):
 def pool_bars(document: str, at: datetime) -> list[PoolBar]:
     """Returns the pools that the licences at `at` fill, and those used this month, by name."""
     account = msgspec.json.decode(document, type=Account)
-    month, full = month_of(at), Pools(account.licences, [], at)
+    month, pools = month_of(at), Pools(account.licences, [], at)
     used = {use.pool: use.used_minutes for use in account.pools if use.month == month}
-    limits = {entitled.pool: full.left(entitled) for entitled in _entitlements(account, at, used)}
+    limits = {entitled.pool: pools.limit(entitled) for entitled in _entitlements(account, at, used)}
     return [PoolBar(pool, used.get(pool, 0), limits.get(pool)) for pool in sorted({*used, *limits})]
 
 

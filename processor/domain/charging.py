@@ -18,7 +18,7 @@ from processor.domain.ledger import UsageDetail
 from processor.domain.messages import CallUsage, ConferenceUsage
 from processor.domain.money import Micros, charge_micros
 from processor.domain.policy import Policy
-from processor.domain.pools import CONFERENCING, Entitlement, Pools, month_of, owner_of
+from processor.domain.pools import Entitlement, Pools
 from processor.domain.posting import Outcome, conclude, expire, notice, record
 from processor.domain.tariff import Row, Tariff, billed_seconds
 from processor.domain.usage import Leg, leg_of
@@ -152,32 +152,30 @@ def _draw(
     entitled, after = entitlement(leg, row)
     owed_s = leg.seconds
     if entitled is not None:
-        if entitled.capability == CONFERENCING:
+        if leg.conference:
             usage.zone = "A"
         pools = _pools(account, leg, entitled, memory)
-        left = pools.left(entitled)
-        minutes = min(left, -(-leg.seconds // 60))
-        if minutes:
-            usage.pool, usage.pool_minutes, usage.billed_seconds = entitled.pool, minutes, minutes * 60
-            for percent in pools.take(entitled, minutes, month_of(now - policy.corrections)):
+        drawn = pools.draw(entitled, -(-owed_s // 60), now - policy.corrections)
+        if drawn.minutes:
+            usage.pool, usage.pool_minutes, usage.billed_seconds = entitled.pool, drawn.minutes, drawn.minutes * 60
+            for percent in drawn.percent:
                 cause = f"{entitled.pool}:{pools.month}:{percent}"
                 told = notice(account, "pool.threshold", cause, pool=entitled.pool, month=pools.month, percent=percent)
                 outcome.notices.append(told)
-        owed_s -= 60 * minutes
-        if left and owed_s <= 0:
+        owed_s -= 60 * drawn.minutes
+        if drawn.left and owed_s <= 0:
             return 0
-    drawn = usage.pool_minutes > 0
+    split = usage.pool_minutes > 0
     if not leg.credits_licensed:
-        usage.decision, usage.reason = "split" if drawn else NOT_LICENSED.decision, NOT_LICENSED.reason
+        usage.decision, usage.reason = "split" if split else NOT_LICENSED.decision, NOT_LICENSED.reason
         return 0
-    usage.decision, usage.reason = "split" if drawn else after.decision, after.reason
+    usage.decision, usage.reason = "split" if split else after.decision, after.reason
     return _price(owed_s, row, usage)
 
 
 def _pools(account: Account, leg: Leg, entitled: Entitlement, memory: Memory | None) -> Pools:
-    owner = owner_of(entitled.pool)
-    if owner is None:
+    if entitled.user_id is None:
         return Pools(account.licences, account.pools, leg.started_at)
     if memory is None:
         raise InvariantViolated("a user's own minutes need the memory of users")
-    return Pools(account.licences, memory.own_pools(account.tenant_id, owner), leg.started_at)
+    return Pools(account.licences, memory.own_pools(account.tenant_id, entitled.user_id), leg.started_at)

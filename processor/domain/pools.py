@@ -5,8 +5,9 @@ A pool is named after what fills it: `MCOPSTN1/DE`, `MCOPSTN2/US` with `MCOPSTN2
 the one, in UTC, in which the leg began.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -68,13 +69,19 @@ class UserPools(Struct, kw_only=True):
 
 
 class Entitlement(Struct, frozen=True):
-    """The pool that a leg may draw on. `beside` is the pool of the same plan that closes this one when it is empty."""
+    """The pool that a leg may draw on, and the minutes that one licence puts into it.
+
+    `beside` is the pool of the same plan that closes this one when it is used up, with its minutes per licence;
+    `user_id` the one whose own minutes these are.
+    """
 
     pool: str
     capability: str
+    minutes: int
     region: str | None = None
-    international: bool = False
     beside: str | None = None
+    beside_minutes: int = 0
+    user_id: str | None = None
 
 
 def month_of(at: datetime) -> str:
@@ -101,18 +108,35 @@ def owner_of(pool: str) -> str | None:
 
 def calling_plan(capability: str, location: str, country: str, user_id: str | None) -> Entitlement | None:
     """Returns the pool for a call from a user at `location` to `country`, or None when the plan has none for it."""
-    region = region_of(location)
-    pool = f"{capability}/{region}"
-    if capability == PER_USER:
-        own = is_domestic(country, location) and user_id is not None
-        return Entitlement(f"{pool}/{user_id}", capability, region) if own else None
-    both = f"{pool}/international" if PLANS[capability].international else None
-    if is_domestic(country, location):
-        return Entitlement(pool, capability, region, beside=both)
-    return Entitlement(both, capability, region, international=True, beside=pool) if both else None
+    shared = _plan_pool(capability, location, is_domestic(country, location))
+    if shared is None or capability != PER_USER:
+        return shared
+    if user_id is None:
+        return None
+    return Entitlement(f"{shared.pool}/{user_id}", capability, shared.minutes, shared.region, user_id=user_id)
 
 
-CONFERENCE_POOL: Final = Entitlement(CONFERENCING, CONFERENCING)
+@lru_cache(maxsize=4096)
+def _plan_pool(capability: str, location: str, domestic: bool) -> Entitlement | None:
+    region, plan = region_of(location), PLANS[capability]
+    inside, outside = f"{capability}/{region}", f"{capability}/{region}/international"
+    minutes = plan.domestic_us if region == _US else plan.domestic
+    if not plan.international:
+        return Entitlement(inside, capability, minutes, region) if domestic else None
+    if domestic:
+        return Entitlement(inside, capability, minutes, region, outside, plan.international)
+    return Entitlement(outside, capability, plan.international, region, inside, minutes)
+
+
+CONFERENCE_POOL: Final = Entitlement(CONFERENCING, CONFERENCING, CONFERENCE_MINUTES)
+
+
+class Draw(Struct, gc=False):
+    """What a pool gave: `left` is what it had before, `percent` the steps that people must be told of now."""
+
+    left: int
+    minutes: int
+    percent: Sequence[int] = ()
 
 
 class Pools:
@@ -123,31 +147,39 @@ class Pools:
         self._licences = effective(licences, at)
         self._uses = uses
 
-    def left(self, entitled: Entitlement) -> int:
-        """Counts the whole minutes that are left: never negative."""
-        if entitled.beside is not None:
-            beside = self._limit(entitled, international=not entitled.international)
-            if self._used(entitled.beside) >= beside:
-                return 0
-        return max(self._limit(entitled, international=entitled.international) - self._used(entitled.pool), 0)
+    def limit(self, entitled: Entitlement) -> int:
+        """Counts the minutes that the licences put into a pool."""
+        return self._count(entitled) * entitled.minutes
 
-    def take(self, entitled: Entitlement, minutes: int, forget_before: str) -> list[int]:
-        """Uses minutes up and returns the percentages that people must be told of now, each once per month.
+    def draw(self, entitled: Entitlement, wanted: int, oldest_leg: datetime) -> Draw:
+        """Takes as many of the `wanted` minutes as are left: never more.
 
-        Months before `forget_before` are dropped when a new one begins: no event can reach them any more.
+        When a month begins, those that no leg begun after `oldest_leg` can reach are forgotten.
         """
+        count = self._count(entitled)
         use = self._find(entitled.pool)
+        used = use.used_minutes if use is not None else 0
+        limit = count * entitled.minutes
+        left = max(limit - used, 0)
+        if entitled.beside is not None:
+            beside = self._find(entitled.beside)
+            if (beside.used_minutes if beside is not None else 0) >= count * entitled.beside_minutes:
+                left = 0
+        minutes = min(left, wanted)
+        if not minutes:
+            return Draw(left, 0)
         if use is None:
-            self._uses[:] = [each for each in self._uses if each.month >= forget_before]
+            first = month_of(oldest_leg)
+            self._uses[:] = [each for each in self._uses if each.month >= first]
             use = PoolUse(pool=entitled.pool, month=self.month)
             self._uses.append(use)
-        use.used_minutes += minutes
-        limit = self._limit(entitled, international=entitled.international)
-        reached = use.used_minutes * 100
-        due = [percent for percent in NOTICE_PERCENT if use.told_percent < percent and limit * percent <= reached]
+        use.used_minutes = used = used + minutes
+        if used * 100 < limit * NOTICE_PERCENT[0]:
+            return Draw(left, minutes)
+        due = [step for step in NOTICE_PERCENT if use.told_percent < step and limit * step <= used * 100]
         if due:
             use.told_percent = due[-1]
-        return due
+        return Draw(left, minutes, due)
 
     def give_back(self, pool: str, minutes: int) -> None:
         """Returns minutes to the month they were taken from; a month that is forgotten needs none."""
@@ -155,24 +187,20 @@ class Pools:
         if use is not None:
             use.used_minutes = max(use.used_minutes - minutes, 0)
 
-    def _used(self, pool: str) -> int:
-        use = self._find(pool)
-        return use.used_minutes if use is not None else 0
-
     def _find(self, pool: str) -> PoolUse | None:
+        month = self.month
         for use in self._uses:
-            if use.month == self.month and use.pool == pool:
+            if use.month == month and use.pool == pool:
                 return use
         return None
 
-    def _limit(self, entitled: Entitlement, *, international: bool) -> int:
-        """Counts a pool's minutes under the licences."""
-        if entitled.capability == CONFERENCING:
-            return CONFERENCE_MINUTES * _count(self._licences, CONFERENCING)
-        plan = PLANS[entitled.capability]
-        minutes = plan.international if international else plan.domestic_us if entitled.region == _US else plan.domestic
-        count = _count(self._licences, entitled.capability, entitled.region)
-        return minutes * (min(count, 1) if entitled.capability == PER_USER else count)
+    def _count(self, entitled: Entitlement) -> int:
+        """Counts the licences that fill a pool; a user's own minutes need just one."""
+        capability, region, count = entitled.capability, entitled.region, 0
+        for licence in self._licences:
+            if licence.capability == capability and (region is None or region_of(licence.country) == region):
+                count += licence.count
+        return count if entitled.user_id is None else min(count, 1)
 
 
 def effective(sets: list[LicenceSet], at: datetime) -> list[Licence]:
@@ -181,11 +209,3 @@ def effective(sets: list[LicenceSet], at: datetime) -> list[Licence]:
         if licences.effective_at <= at:
             return licences.licences
     return []
-
-
-def _count(licences: Iterable[Licence], capability: str, region: str | None = None) -> int:
-    return sum(
-        licence.count
-        for licence in licences
-        if licence.capability == capability and (region is None or region_of(licence.country) == region)
-    )
