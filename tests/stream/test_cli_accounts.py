@@ -132,7 +132,7 @@ def test_the_simulator_reports_exactly_what_the_topics_hold(run: Commands) -> No
             ids[message.source, message.id] += 1
     assert (summary["unique"], summary["failed"]) == (len(ids), 0)
     assert summary["duplicates"] == ids.total() - len(ids) > 0
-    assert sum(1 for _ in read_committed(run.conf, names.ACCOUNT_COMMANDS)) == 40
+    assert sum(1 for _ in read_committed(run.conf, names.ACCOUNT_COMMANDS)) == 60
 
 
 def test_a_committed_reader_skips_what_was_aborted_and_waits_for_what_is_open(topics: str) -> None:
