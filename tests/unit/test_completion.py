@@ -31,7 +31,7 @@ def test_commands_are_offered_with_their_line_of_the_help() -> None:
 
 
 def test_subcommands_options_and_values_are_offered() -> None:
-    assert offered("topics", "") == ["apply", "verify"]
+    assert offered("topics", "") == ["acls", "apply", "verify"]
     assert "--partitions" in offered("topics", "apply", "--p")
     assert offered("check-producer", "usage.") == ["usage.call.v1", "usage.conference.v1"]
     assert "--version" in offered("--v")
