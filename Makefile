@@ -9,7 +9,7 @@ REFUSED := AGPL;Affero;SSPL;Commons Clause
 .PHONY: help setup demo test lint bench bench-core chaos schemas reference dashboards audit clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## create .venv with the locked dependencies and the `credits` command
 

@@ -101,7 +101,7 @@ def commands(
 
 def targets() -> set[str]:
     """Returns the targets of the Makefile."""
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def anchors(page: Path) -> set[str]:
