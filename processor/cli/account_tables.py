@@ -41,7 +41,7 @@ def print_account(account: Account) -> None:
             lots.add_column(heading, justify="right")
         for lot in account.lots:
             lots.add_row(
-                Text(lot.lot_id),
+                Text(_lot(lot.lot_id)),
                 show_time(lot.purchased_at),
                 show_time(lot.expires_at),
                 show(lot.amount_micros, currency),
@@ -79,7 +79,7 @@ def entry_in_words(entry: Entry) -> str:
     """Says what an entry was about, without phone numbers."""
     usage = entry.usage
     if usage is None:
-        return ", ".join(lot.lot_id for lot in entry.lots) or "paid the overdraft"
+        return ", ".join(_lot(lot.lot_id) for lot in entry.lots) or "paid the overdraft"
     kind = usage.call_type or usage.leg_kind or "leg"
     words = [f"{kind} to {usage.destination}" if usage.destination else kind]
     if usage.pool_minutes:
@@ -91,6 +91,11 @@ def entry_in_words(entry: Entry) -> str:
     elif usage.decision != "pool":
         words.append(f"{usage.decision}: {usage.reason}")
     return ", ".join([*words, *entry.flags])
+
+
+def _lot(lot_id: str) -> str:
+    """Names a lot without its time of purchase, which stands beside it."""
+    return lot_id.partition("@")[0]
 
 
 def autopay_in_words(autopay: Autopay | None, currency: str) -> str:
