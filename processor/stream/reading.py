@@ -1,6 +1,6 @@
 """Reads partitions of our own topics up to their present end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final
@@ -24,23 +24,21 @@ class ReadingStalledError(Exception):
     """
 
 
+def offsets(config: dict[str, Any], places: Iterable[Place], spec: OffsetSpec) -> dict[Place, int]:
+    """Asks for an offset of every place; the latest one is the high watermark, which counts undecided records too."""
+    admin = AdminClient(config)  # must outlive its futures
+    wanted = {TopicPartition(*place): spec for place in places}
+    asked = admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S)
+    return {(tp.topic, tp.partition): answer.result().offset for tp, answer in asked.items()}
+
+
 def start_after(config: dict[str, Any], place: Place, known: int | None, kept: timedelta) -> int:
     """Returns where to read on: the known offset, unless the partition does not reach there, or what is kept begins."""
-    topic, number = place
-    admin = AdminClient(config)
-    tp = TopicPartition(topic, number)
-    since_ms = int((datetime.now(UTC) - kept).timestamp() * 1000)
-
-    def offset(spec: OffsetSpec) -> int:
-        asked = admin.list_offsets(
-            {tp: spec}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
-        )
-        return int(asked[tp].result().offset)
-
-    first, end = offset(OffsetSpec.earliest()), offset(OffsetSpec.latest())
+    first, end = (offsets(config, [place], spec)[place] for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
     if known is not None and first <= known <= end:
         return known
-    since = offset(OffsetSpec.for_timestamp(since_ms))
+    since_ms = int((datetime.now(UTC) - kept).timestamp() * 1000)
+    since = offsets(config, [place], OffsetSpec.for_timestamp(since_ms))[place]
     return since if since >= 0 else end
 
 
@@ -57,10 +55,7 @@ def read_to_the_end(config: dict[str, Any], starts: dict[Place, int], deadline: 
     The high watermark counts undecided records too: what was committed behind another one's open transaction is waited
     for. Raises `ReadingStalledError` at the deadline, a time of the monotonic clock.
     """
-    admin = AdminClient(config)
-    wanted = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in starts}
-    ends = admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S)
-    targets = {(tp.topic, tp.partition): end.result().offset for tp, end in ends.items()}
+    targets = offsets(config, starts, OffsetSpec.latest())
     waiting = {place for place, end in targets.items() if max(starts[place], 0) < end}
     if not waiting:
         return

@@ -5,7 +5,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
@@ -14,7 +14,7 @@ from processor.stream.checkpoint import Changes
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.frames import Stamp
 from processor.stream.partition import PartitionProcessor
-from processor.stream.reading import ADMIN_TIMEOUT_S, Place, read_to_the_end, topic_id
+from processor.stream.reading import ADMIN_TIMEOUT_S, Place, offsets, read_to_the_end, topic_id
 
 CHANGELOGS: Final = (topics.ACCOUNT_STATE, topics.EVENT_IDS)
 
@@ -60,19 +60,12 @@ def recover(
 
 
 def _describe(config: dict[str, Any], numbers: list[int]) -> Changelogs:
-    admin = AdminClient(config)
-    offsets = []
-    for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
-        wanted = {TopicPartition(topic, number): spec for topic in CHANGELOGS for number in numbers}
-        answers = admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S
-        )
-        offsets.append({(tp.topic, tp.partition): answer.result().offset for tp, answer in answers.items()})
+    places = [(topic, number) for topic in CHANGELOGS for number in numbers]
     return Changelogs(
-        cluster_id=admin.list_topics(CHANGELOGS[0], timeout=ADMIN_TIMEOUT_S).cluster_id,
+        cluster_id=AdminClient(config).list_topics(CHANGELOGS[0], timeout=ADMIN_TIMEOUT_S).cluster_id,
         topic_ids={topic: topic_id(config, topic) for topic in CHANGELOGS},
-        first=offsets[0],
-        end=offsets[1],
+        first=offsets(config, places, OffsetSpec.earliest()),
+        end=offsets(config, places, OffsetSpec.latest()),
     )
 
 
