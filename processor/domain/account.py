@@ -155,21 +155,10 @@ def credit(account: Account, lot_id: str, amount_micros: Micros, purchased_at: d
     """Adds a purchase as a new lot; it pays the overdraft first."""
     if amount_micros <= 0:
         raise InvariantViolated("a credit is not positive")
-    account.balance_micros += amount_micros
-    account.credited_micros += amount_micros
-    repaid = min(account.overdraft_micros, amount_micros)
-    account.overdraft_micros -= repaid
-    left = amount_micros - repaid
+    left = _take_in(account, amount_micros)
     if not left:
         return []
-    lot = Lot(
-        lot_id=lot_id,
-        purchased_at=purchased_at,
-        expires_at=one_year_after(purchased_at),
-        amount_micros=amount_micros,
-        remaining_micros=left,
-    )
-    insort(account.lots, lot, key=Lot.burn_order)
+    _open(account, lot_id, purchased_at, amount_micros, left)
     return [LotChange(lot_id, left)]
 
 
@@ -179,11 +168,7 @@ def refund(account: Account, amount_micros: Micros, taken: list[LotChange], char
     A lot that is used up is opened again, to expire when it would have. What was overdraft when it was charged and has
     been paid since becomes a lot of its own, as old as the charge.
     """
-    account.balance_micros += amount_micros
-    account.credited_micros += amount_micros
-    repaid = min(account.overdraft_micros, amount_micros)
-    account.overdraft_micros -= repaid
-    left = amount_micros - repaid
+    left = _take_in(account, amount_micros)
     changes = []
     for change in reversed(taken):
         back = min(left, -change.amount_micros)
@@ -193,7 +178,7 @@ def refund(account: Account, amount_micros: Micros, taken: list[LotChange], char
             left -= back
     if left:
         lot_id = new_lot_id(account, charged_at)
-        _reopen(account, lot_id, left, charged_at)
+        _open(account, lot_id, charged_at, left, left)
         changes.append(LotChange(lot_id, left))
     return changes
 
@@ -204,14 +189,28 @@ def _reopen(account: Account, lot_id: str, micros: Micros, purchased_at: datetim
             lot.remaining_micros += micros
             lot.amount_micros = max(lot.amount_micros, lot.remaining_micros)
             return
+    _open(account, lot_id, purchased_at, micros, micros)
+
+
+def _open(account: Account, lot_id: str, purchased_at: datetime, micros: Micros, left: Micros) -> None:
+    """Puts a lot of `micros`, of which `left` is there, into its place in the burn order."""
     lot = Lot(
         lot_id=lot_id,
         purchased_at=purchased_at,
         expires_at=one_year_after(purchased_at),
         amount_micros=micros,
-        remaining_micros=micros,
+        remaining_micros=left,
     )
     insort(account.lots, lot, key=Lot.burn_order)
+
+
+def _take_in(account: Account, amount_micros: Micros) -> Micros:
+    """Books money that comes in and pays the overdraft with it first; returns what is left for lots."""
+    account.balance_micros += amount_micros
+    account.credited_micros += amount_micros
+    repaid = min(account.overdraft_micros, amount_micros)
+    account.overdraft_micros -= repaid
+    return amount_micros - repaid
 
 
 def expire_next(account: Account, now: datetime) -> Lot | None:
