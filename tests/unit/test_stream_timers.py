@@ -4,29 +4,34 @@ import asyncio
 import json
 from datetime import datetime, timedelta
 
+from confluent_kafka import Message as Record
 from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.contracts import topics
 from processor.contracts.outputs import decode_account, encode, glimpse
 from processor.domain.timers import next_due
+from processor.stream.balance_table import partition_of
 from processor.stream.cycle import TIMERS_REST, Cycle
 from processor.stream.lane import Batch
 from processor.stream.partition import PartitionProcessor
 from processor.stream.timers import STALE_MAX, Timers
 from processor.stream.work import Work
+from processor.testing import Input, kafka_message
 from tests.property.histories import histories, rates, resolve
 from tests.unit.builders import NOW, TENANT, autopay, call, tariff
-from tests.unit.test_partition import HOME, PARTITIONS, FakeRecord
 
+PARTITIONS = 8
+HOME = partition_of(TENANT, PARTITIONS)
 DEADLINE = timedelta(seconds=300)
 TOPIC_OF = {"telephony.call.v1": topics.USAGE_CALL, "telephony.conference.v1": topics.USAGE_CONFERENCE,
             "payments.recharge.decided.v1": topics.RECHARGE_RESULTS}  # fmt: skip
 
 
-def record(message) -> FakeRecord:
+def record(message, now: datetime = NOW) -> Record:
     kind = type(message).__struct_config__.tag
-    return FakeRecord(encode(message), TOPIC_OF.get(kind, topics.ACCOUNT_COMMANDS))
+    sent = Input(TOPIC_OF.get(kind, topics.ACCOUNT_COMMANDS), TENANT, encode(message))
+    return kafka_message(sent, HOME, 0, now)
 
 
 # The heap
@@ -64,9 +69,8 @@ def test_a_timer_is_never_later_than_what_the_account_needs(history):
     """A timer that is early finds nothing to do and is set again; one that is late would be a promise broken."""
     processor = PartitionProcessor(HOME, PARTITIONS, rates())
     for message, now in resolve(history):
-        work, made = Work(now), record(message)
-        made.arrived_ms = int(now.timestamp() * 1000)
-        processor.process(made.sent_to, [made], work)  # type: ignore[list-item]
+        made = record(message, now)
+        processor.process(made.topic(), [made], Work(now))
         account = processor.table.get(TENANT)
         if account is not None:
             due, armed = next_due(account, processor.tariff.policy), processor.timers.next()
@@ -77,7 +81,8 @@ def test_a_timer_is_never_later_than_what_the_account_needs(history):
 def test_a_glimpse_of_the_published_account_tells_when_it_needs_the_clock(history):
     processor = PartitionProcessor(HOME, PARTITIONS, rates())
     for message, now in resolve(history):
-        processor.process(record(message).sent_to, [record(message)], Work(now))  # type: ignore[list-item]
+        made = record(message)
+        processor.process(made.topic(), [made], Work(now))
     account, policy = processor.table.get(TENANT), processor.tariff.policy
     if account is not None:
         assert next_due(glimpse(encode(account)), policy) == next_due(decode_account(encode(account)), policy)
@@ -123,10 +128,7 @@ class World:
         self.processor = self.cycle.processors[HOME]
 
     async def bring(self, *messages) -> None:
-        records = [record(message) for message in messages]
-        for made in records:
-            made.arrived_ms = int(self.now.timestamp() * 1000)
-        self.cycle.offer(Batch(self.sequence, records))  # type: ignore[arg-type]
+        self.cycle.offer(Batch(self.sequence, [record(message, self.now) for message in messages]))
         self.sequence += 1
 
     async def commit(self) -> Work:

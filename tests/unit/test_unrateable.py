@@ -10,10 +10,12 @@ from processor.contracts import topics
 from processor.contracts.outputs import encode
 from processor.domain.errors import InputRejected
 from processor.domain.messages import CallUsage, ConferenceUsage
+from processor.domain.tariff import Tariff
 from processor.observability.metrics import Metrics
 from processor.stream.partition import PartitionProcessor
-from tests.unit.builders import NOW, Meter, call, conference, funded, licences, row, tariff
-from tests.unit.test_partition import HOME, PARTITIONS, FakeRecord, processed
+from processor.stream.work import Work
+from processor.testing import Input, kafka_message
+from tests.unit.builders import NOW, TENANT, Meter, call, conference, funded, licences, row, tariff
 
 NOWHERE = "+8612345678"
 DAY = timedelta(days=1)
@@ -89,15 +91,23 @@ def test_usage_that_is_refused_or_free_anyway_is_not_asked_for_a_price(unrateabl
 
 
 def test_a_worker_parks_it_with_the_reason_or_counts_it():
-    record = FakeRecord(encode(call(callee=NOWHERE)))
-    parked = processed(PartitionProcessor(HOME, PARTITIONS, tariff()), record)
+    parked = processed(tariff())
     assert [output[0] for output in parked.outputs] == [topics.DEAD_LETTERS]
     assert dict(parked.parked) == {"no_rate": 1}
     assert parked.unrated == 0
-    free = processed(PartitionProcessor(HOME, PARTITIONS, tariff(unrateable="free")), record)
+    free = processed(tariff(unrateable="free"))
     [ledger] = [json.loads(output[3]) for output in free.outputs if output[0] == topics.LEDGER]
     assert ledger["data"]["usage"]["reason"] == "FREECALL"
     assert (free.unrated, dict(free.parked)) == (1, {})
     metrics = Metrics()
     metrics.committed(free, 0.0)
     assert metrics.registry.get_sample_value("credits_unrateable_total") == 1
+
+
+def processed(prices: Tariff) -> Work:
+    """What a worker makes of such a leg, before it commits."""
+    record = kafka_message(Input(topics.USAGE_CALL, TENANT, encode(call(callee=NOWHERE))), 0, 0, NOW)
+    processor, work = PartitionProcessor(0, 1, prices), Work(NOW)
+    processor.process(topics.USAGE_CALL, [record], work)
+    processor.finish(work)
+    return work
