@@ -3,10 +3,11 @@ PYTHON ?= python3
 MINUTES ?= 5
 SECONDS ?= 300
 BIN := .venv/bin
+export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
 REFUSED := AGPL;Affero;SSPL;Commons Clause
 
-.PHONY: help setup demo test lint bench bench-core chaos schemas reference dashboards audit clean
+.PHONY: help setup demo test lint bench bench-core chaos schemas reference dashboards docs docs-serve audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -45,13 +46,20 @@ schemas: setup  ## write schemas/ again from the typed messages
 reference: setup  ## write the generated pages of docs/reference/ again from the code
 	@$(BIN)/python scripts/reference
 	@$(BIN)/python scripts/asyncapi
+	@$(BIN)/python scripts/openapi
 	@$(BIN)/python scripts/embed
 
 dashboards: setup  ## write deploy/grafana/dashboards/ again from scripts/dashboards
 	@$(BIN)/python scripts/dashboards
 
+docs: setup  ## build the documentation into site/, warnings are errors; needs npm once
+	@$(BIN)/mkdocs build
+
+docs-serve: setup  ## the documentation on http://127.0.0.1:8000, built again at every change
+	@$(BIN)/mkdocs serve --no-strict
+
 audit: setup  ## known vulnerabilities and the licences of everything that is installed with the product
-	@$(UV) export --quiet --frozen --no-dev --all-extras --no-emit-project --output-file .venv/audit.txt
+	@$(UV) export --quiet --frozen --no-default-groups --all-extras --no-emit-project --output-file .venv/audit.txt
 	@$(UV) tool run pip-audit@2.10.1 --requirement .venv/audit.txt --disable-pip --strict --progress-spinner off
 	@$(UV) tool run pip-licenses@5.5.5 --python $(BIN)/python --from mixed --order license --fail-on "$(REFUSED)" --partial-match
 
