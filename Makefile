@@ -2,6 +2,10 @@
 PYTHON ?= python3
 MINUTES ?= 5
 SECONDS ?= 300
+KILLS ?= 0
+SEED ?= 20261122
+PROTOCOL ?= classic
+REPORT ?=
 BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
@@ -37,8 +41,9 @@ bench: setup  ## what the README's figures come from
 bench-core: setup  ## microseconds per event of every stage of the pure core
 	@$(BIN)/python benchmarks/core.py
 
-chaos: setup  ## kill and freeze workers for SECONDS, then prove that nothing was lost or doubled
-	@CREDITS_CHAOS_SECONDS=$(SECONDS) $(BIN)/pytest tests/crash/test_chaos.py -x -s
+chaos: setup  ## kill, freeze and restart workers and broker for SECONDS, at least KILLS times, then prove the books
+	@CREDITS_CHAOS_SECONDS=$(SECONDS) CREDITS_CHAOS_KILLS=$(KILLS) CREDITS_CHAOS_SEED=$(SEED) \
+	CREDITS_CHAOS_PROTOCOL=$(PROTOCOL) CREDITS_CHAOS_REPORT=$(REPORT) $(BIN)/pytest tests/crash/test_chaos.py -x -s
 
 schemas: setup  ## write schemas/ again from the typed messages
 	@$(BIN)/python -m processor.contracts.schemas

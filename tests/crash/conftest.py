@@ -7,12 +7,22 @@ import pytest
 from processor.embedded.broker import EmbeddedBroker
 from processor.stream import topics as stream_topics
 from tests.crash.platform import PARTITIONS
+from tests.crash.workers import SESSION_TIMEOUT_S
+
+KIP_848_SESSION = {"group.consumer.session.timeout.ms": str(SESSION_TIMEOUT_S * 1000)}
+"""With KIP-848 the session is the broker's setting; here it is as long as the workers' with the classic protocol."""
 
 
 @pytest.fixture
-def topics(broker: EmbeddedBroker) -> Iterator[str]:
-    """The address of a fresh broker with every topic; `broker` has made sure that one can be started here."""
-    with EmbeddedBroker() as own:
-        done = stream_topics.apply(own.bootstrap, PARTITIONS, 1)
+def own(broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
+    """A fresh broker with every topic that a test may kill, freeze or fill; `broker` has made sure that one can run."""
+    with EmbeddedBroker(properties=KIP_848_SESSION) as running:
+        done = stream_topics.apply(running.bootstrap, PARTITIONS, 1)
         assert not done.problems
-        yield own.bootstrap
+        yield running
+
+
+@pytest.fixture
+def topics(own: EmbeddedBroker) -> str:
+    """The address of a fresh broker with every topic."""
+    return own.bootstrap

@@ -57,38 +57,36 @@ class Expected:
 
 
 class Platform:
-    """Emits unique calls and conference legs with duplicates among them, deterministic by seed except for the times."""
+    """Emits unique calls and conference legs with duplicates among them, deterministic by seed except for the times.
 
-    def __init__(self, bootstrap: str, seed: int, tenants: int = 100, duplicates: float = 0.05) -> None:
+    `misrouted` is the share of usage sent with librdkafka's own partitioner, most of it to a wrong partition;
+    `fundings` the share of account commands among the usage.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        seed: int,
+        tenants: int = 100,
+        duplicates: float = 0.05,
+        misrouted: float = 0.0,
+        fundings: float = 0.0,
+    ) -> None:
         self._random = random.Random(seed)
         self._tenants = [f"tenant-{index:04d}" for index in range(tenants)]
         self._duplicates = duplicates
+        self._misrouted = misrouted
+        self._fundings = fundings
         self._recent: list[tuple[str, str, bytes]] = []
         self._ids = itertools.count()
         self.expected = Expected()
-        self.sent = 0
-        self.producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "partitioner": "murmur2_random",
-                "linger.ms": 5,
-                "enable.idempotence": True,
-                "compression.type": "lz4",
-                "queue.buffering.max.messages": 500_000,
-            }
-        )
+        self.sent = self.repeated = self.misrouted = 0
+        self.producer = _producer(bootstrap, "murmur2_random")
+        self._stranger = _producer(bootstrap, "consistent_random") if misrouted else self.producer
 
     def open_accounts(self) -> None:
         """Funds every tenant and switches its auto-pay on."""
-        now = _iso(datetime.now(UTC))
         for tenant in self._tenants:
-            funded = {
-                "tenant_id": tenant,
-                "amount_micros": FUNDING_MICROS,
-                "currency": "USD",
-                "purchased_at": now,
-                "payment_reference": "test",
-            }
             autopay = {
                 "tenant_id": tenant,
                 "enabled": True,
@@ -98,19 +96,46 @@ class Platform:
                 "payment_method_ref": "card",
                 "max_per_day": 100_000,
             }
-            for kind, data in (("credits.funded.v1", funded), ("credits.autopay.set.v1", autopay)):
-                self._send("account.commands.v1", tenant, _event(f"{kind}-{tenant}", kind, tenant, data))
-            self.expected.funded[tenant] += FUNDING_MICROS
+            kind = "credits.autopay.set.v1"
+            self._send(*self._funding(tenant, f"opening-{tenant}"))
+            self._send("account.commands.v1", tenant, _event(f"{kind}-{tenant}", kind, tenant, autopay))
         self.producer.flush()
 
     def emit(self, unique: int) -> None:
-        """Emits this many unique events, and some of them again."""
+        """Emits this many unique events out of their order in time, and some of them again."""
+        records = []
         for _ in range(unique):
-            topic, tenant, value = self._usage()
-            self._send(topic, tenant, value)
-            self._recent = [*self._recent[-500:], (topic, tenant, value)] if self.sent % 50 == 0 else self._recent
+            records.append(record := self._unique())
+            self._recent = [*self._recent[-500:], record] if self._random.random() < 0.02 else self._recent
             if self._recent and self._random.random() < self._duplicates:
-                self._send(*self._random.choice(self._recent))
+                records.append(self._random.choice(self._recent))
+                self.repeated += 1
+        self._random.shuffle(records)
+        for topic, tenant, value in records:
+            astray = topic != "account.commands.v1" and self._random.random() < self._misrouted
+            self.misrouted += astray
+            self._send(topic, tenant, value, self._stranger if astray else self.producer)
+
+    def flush(self) -> None:
+        """Returns when everything emitted is on the broker."""
+        assert self.producer.flush() == self._stranger.flush() == 0
+
+    def _unique(self) -> tuple[str, str, bytes]:
+        if self._random.random() < self._fundings:
+            tenant = self._random.choice(self._tenants)
+            return self._funding(tenant, f"funding-{next(self._ids):09d}")
+        return self._usage()
+
+    def _funding(self, tenant: str, event_id: str) -> tuple[str, str, bytes]:
+        data = {
+            "tenant_id": tenant,
+            "amount_micros": FUNDING_MICROS,
+            "currency": "USD",
+            "purchased_at": _iso(datetime.now(UTC)),
+            "payment_reference": "test",
+        }
+        self.expected.funded[tenant] += FUNDING_MICROS
+        return "account.commands.v1", tenant, _event(event_id, "credits.funded.v1", tenant, data)
 
     def _usage(self) -> tuple[str, str, bytes]:
         pick = self._random
@@ -129,16 +154,17 @@ class Platform:
             )
         return "usage.call.v1", tenant, _event(event_id, "telephony.call.v1", tenant, _call(tenant, number, ms, times))
 
-    def _send(self, topic: str, tenant: str, value: bytes) -> None:
+    def _send(self, topic: str, tenant: str, value: bytes, producer: Producer | None = None) -> None:
+        producer = producer or self.producer
         while True:
             try:
-                self.producer.produce(topic, value, tenant)
+                producer.produce(topic, value, tenant)
                 break
             except BufferError:
-                self.producer.poll(0.05)
+                producer.poll(0.05)
         self.sent += 1
-        if self.sent % 1000 == 0:
-            self.producer.poll(0)
+        if self.sent % 100 == 0:
+            producer.poll(0)
 
 
 class Payments:
@@ -160,10 +186,11 @@ class Payments:
         self._thread.join()
 
     def _answer(self) -> None:
-        conf = {"bootstrap.servers": self._bootstrap, "group.id": "payments", "isolation.level": "read_committed"}
-        consumer = Consumer({**conf, "enable.auto.commit": False})
+        conf = {"bootstrap.servers": self._bootstrap, "log_level": 0}
+        group = {"group.id": "payments", "isolation.level": "read_committed", "enable.auto.commit": False}
+        consumer = Consumer(conf | group)
         consumer.assign([TopicPartition("recharge.commands.v1", p, OFFSET_BEGINNING) for p in range(PARTITIONS)])
-        producer = Producer({"bootstrap.servers": self._bootstrap, "partitioner": "murmur2_random"})
+        producer = Producer(conf | {"partitioner": "murmur2_random"})
         while not self._stop.is_set():
             record = consumer.poll(0.1)
             if record is None or record.error():
@@ -185,6 +212,20 @@ class Payments:
             self.answered += 1
         producer.flush()
         consumer.close()
+
+
+def _producer(bootstrap: str, partitioner: str) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "partitioner": partitioner,
+            "linger.ms": 5,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 500_000,
+            "log_level": 0,  # its broker is killed and frozen on purpose
+        }
+    )
 
 
 def _iso(at: datetime) -> str:

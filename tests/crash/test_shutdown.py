@@ -11,19 +11,10 @@ from pathlib import Path
 import pytest
 
 from processor.embedded.broker import EmbeddedBroker, free_port
-from processor.stream import topics as stream_topics
-from tests.crash.platform import PARTITIONS, Platform, write_deck
+from tests.crash.platform import Platform, write_deck
 from tests.crash.workers import WorkerProcess, wait_until
 
 TIMEOUT_S = 3
-
-
-@pytest.fixture
-def own(broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
-    """A broker that a test may kill or freeze."""
-    with EmbeddedBroker() as running:
-        assert not stream_topics.apply(running.bootstrap, PARTITIONS, 1).problems
-        yield running
 
 
 def status(port: int, path: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from processor.contracts.topics import INPUTS
+from processor.contracts.topics import INPUTS, USAGE_REROUTED
 from tests.crash.platform import PARTITIONS
 
 SESSION_TIMEOUT_S = 3
@@ -46,6 +46,8 @@ class WorkerProcess:
         self.log_path = directory.with_suffix(".log")
         self.process: subprocess.Popen[bytes]
         self.deaths: list[int] = []
+        self.rebalances = 0
+        """Assignments that the processes before the present one have logged."""
 
     def start(self, failpoint: str | None = None) -> "WorkerProcess":
         """Starts it, optionally to die or freeze after a step of the protocol."""
@@ -79,6 +81,7 @@ class WorkerProcess:
         """Waits for the end of the process and returns its exit code (negative: killed by that signal)."""
         code = self.process.wait(timeout_s)
         self.deaths.append(code)
+        self.rebalances += len(self.adopted())
         return code
 
     def running(self) -> bool:
@@ -115,11 +118,38 @@ def lag(bootstrap: str, group: str = "credits-meter") -> int:
         consumer.close()
     admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
     ends = admin.list_offsets({tp: OffsetSpec.latest() for tp in partitions})
-    # A transaction's marker behind the last record is an offset that nobody consumes.
+    behind = {
+        (tp.topic, tp.partition): end.result().offset - committed[tp.topic, tp.partition] for tp, end in ends.items()
+    }
+    others = sum(left for (topic, _), left in behind.items() if topic != USAGE_REROUTED and left > 0)
+    if others:
+        return others
     return sum(
-        max(end.result().offset - committed[tp.topic, tp.partition] - (tp.topic == "usage.rerouted.v1"), 0)
-        for tp, end in ends.items()
+        _committed_behind(bootstrap, number, committed[topic, number], committed[topic, number] + left)
+        for (topic, number), left in behind.items()
+        if topic == USAGE_REROUTED and left > 0
     )
+
+
+def _committed_behind(bootstrap: str, number: int, start: int, end: int) -> int:
+    """Counts what a worker has yet to read of `usage.rerouted.v1`, where markers and aborted records have offsets too.
+
+    An undecided transaction counts as one record.
+    """
+    conf = {"bootstrap.servers": bootstrap, "group.id": "lag", "isolation.level": "read_committed"}
+    consumer = Consumer({**conf, "enable.partition.eof": True, "enable.auto.commit": False})
+    consumer.assign([TopicPartition(USAGE_REROUTED, number, start)])
+    records = 0
+    while True:
+        [message] = consumer.consume(1, 10) or [None]
+        assert message is not None, "the broker does not answer"
+        if message.error() is None:
+            records += 1
+        elif message.error().code() == KafkaError._PARTITION_EOF:
+            consumer.close()
+            return records + (message.offset() < end)
+        else:
+            raise KafkaException(message.error())
 
 
 def drained(bootstrap: str, *workers: WorkerProcess) -> None:

@@ -1,0 +1,208 @@
+"""A course of faults under load, chosen by a seed, and the figures of what happened."""
+
+import itertools
+import json
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from processor.embedded.broker import EmbeddedBroker
+from tests.crash.platform import Payments, Platform
+from tests.crash.workers import SESSION_TIMEOUT_S, WorkerProcess, lag, wait_until
+
+EVENTS_PER_S = 1_000
+OPENING = ("kill", "scale", "kill", "broker kill", "rolling restart", "freeze", "scale", "kill", "broker restart")
+"""However short the run, each fault happens."""
+
+WEIGHTS = {"kill": 82, "freeze": 5, "scale": 6, "rolling restart": 4, "broker kill": 2, "broker restart": 1}
+"""What happens behind the opening, and how often."""
+
+SIZES = (4, 1, 3, 2)
+"""The numbers of workers between which the group is scaled, in turns."""
+
+
+@dataclass
+class Figures:
+    """What a run has gone through; `exits` counts the exit codes of worker processes, by name."""
+
+    protocol: str
+    seed: int
+    seconds: int
+    kills: int
+    freezes: int
+    rolling_restarts: int
+    scalings: int
+    broker_kills: int
+    broker_restarts: int
+    process_starts: int
+    rebalances: int
+    unique_events: int
+    repeated_events: int
+    foreign_partitioner: int
+    records_sent: int
+    payments: int
+    exits: dict[str, int]
+
+    def table(self) -> str:
+        """Returns the figures as rows of a Markdown table."""
+        exits = ", ".join(f"{name}: {count}" for name, count in sorted(self.exits.items()))
+        rows = {**asdict(self), "exits": exits}
+        cells = [
+            (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value) for name, value in rows.items()
+        ]
+        return "\n".join(f"| {name} | {value} |" for name, value in [("figure", "value"), ("---", "---"), *cells])
+
+    def write(self, path: Path) -> None:
+        """Writes the figures as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+class Load:
+    """Emits paced usage in the background while it is entered."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._emit, daemon=True)
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def _emit(self) -> None:
+        due = time.monotonic()
+        while not self._enough.is_set():
+            self._platform.emit(100)
+            due += 100 / EVENTS_PER_S
+            self._enough.wait(max(due - time.monotonic(), 0))
+        self._platform.flush()
+
+
+class Chaos:
+    """Workers of one group, which grows and shrinks, and the faults that strike them and their broker."""
+
+    def __init__(self, broker: EmbeddedBroker, workers: list[WorkerProcess], seed: int) -> None:
+        self._broker = broker
+        self._workers = workers
+        self._size = 1
+        self._sizes = itertools.cycle(SIZES)
+        self._course = random.Random(seed)
+        self._done: Counter[str] = Counter()
+        self._starts = 0
+
+    def run(self, platform: Platform, seconds: float, kills: int) -> None:
+        """Lets faults strike until the time is over and so many workers were killed; then has all input charged.
+
+        The faults of the opening strike in any case.
+        """
+        until = time.monotonic() + seconds
+        self._start(self._workers[0])
+        with Payments(self._broker.bootstrap, platform):
+            with Load(platform):
+                for fault in OPENING:
+                    self._strike(fault)
+                while time.monotonic() < until or self._done["kill"] < kills:
+                    self._strike(self._course.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
+            wait_until("all input committed", self._drained, 300)
+        for worker in self._running():
+            assert worker.terminate() == 0
+
+    def figures(self, platform: Platform, payments: int, protocol: str, seed: int, seconds: float) -> Figures:
+        """Counts what happened."""
+        names = {0: "0, told to stop", -signal.SIGKILL: "killed", 70: "70, stopped itself", 75: "75, no broker"}
+        deaths = Counter(code for worker in self._workers for code in worker.deaths)
+        assert deaths.keys() <= names.keys(), deaths
+        assert deaths[-signal.SIGKILL] == self._done["kill"]
+        return Figures(
+            protocol=protocol,
+            seed=seed,
+            seconds=round(seconds),
+            kills=self._done["kill"],
+            freezes=self._done["freeze"],
+            rolling_restarts=self._done["rolling restart"],
+            scalings=self._done["scale"],
+            broker_kills=self._done["broker kill"],
+            broker_restarts=self._done["broker restart"],
+            process_starts=self._starts,
+            rebalances=sum(worker.rebalances for worker in self._workers),
+            unique_events=len(platform.expected.usage),
+            repeated_events=platform.repeated,
+            foreign_partitioner=platform.misrouted,
+            records_sent=platform.sent,
+            payments=payments,
+            exits={names[code]: count for code, count in deaths.items()},
+        )
+
+    def _strike(self, fault: str) -> None:
+        victim = self._course.choice(self._running())
+        self._working(victim)
+        # Lets it work for a moment; the moment is what the seed varies.
+        threading.Event().wait(self._course.uniform(0.0, 1.0))
+        if fault == "kill":
+            victim.kill()
+            self._start(victim)
+        elif fault == "freeze":
+            self._freeze_past_the_session(victim)
+        elif fault == "rolling restart":
+            for worker in self._running():
+                self._working(worker)
+                worker.terminate()
+                self._start(worker)
+        elif fault == "scale":
+            self._scale(next(self._sizes))
+        elif fault == "broker kill":
+            self._broker.kill()
+            self._broker.start()
+        elif fault == "broker restart":
+            self._broker.restart()
+        self._done[fault] += 1
+
+    def _freeze_past_the_session(self, victim: WorkerProcess) -> None:
+        """Stops the worker for longer than its session, then lets it come back as a zombie, which must end itself."""
+        victim.signal(signal.SIGSTOP)
+        threading.Event().wait(2 * SESSION_TIMEOUT_S)
+        victim.signal(signal.SIGCONT)
+        assert victim.ended() == 70
+        self._start(victim)
+
+    def _scale(self, size: int) -> None:
+        for worker in self._workers[self._size : size]:
+            self._start(worker)
+        for worker in self._workers[size : self._size]:
+            worker.terminate()
+        self._size = size
+
+    def _running(self) -> list[WorkerProcess]:
+        """Returns who belongs to the group at its present size; one that stopped itself is started again by and by."""
+        return self._workers[: self._size]
+
+    def _start(self, worker: WorkerProcess) -> None:
+        worker.start()
+        self._starts += 1
+
+    def _working(self, worker: WorkerProcess) -> None:
+        """Waits until the worker owns partitions; one that stopped itself is started again, as in production."""
+
+        def owns() -> bool:
+            self._tend()
+            return bool(worker.adopted())
+
+        wait_until("the worker owns partitions", owns)
+
+    def _tend(self) -> None:
+        for worker in self._running():
+            if not worker.running():
+                worker.ended()
+                self._start(worker)
+
+    def _drained(self) -> bool:
+        self._tend()
+        return lag(self._broker.bootstrap) == 0
