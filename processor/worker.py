@@ -7,21 +7,21 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 import uvloop
 
 from processor.contracts import topics
 from processor.contracts.decks import load_decks
-from processor.domain.errors import InvariantViolated
 from processor.domain.tariff import Tariff
 from processor.observability.canonical import CanonicalLine
 from processor.observability.census import Census
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
-from processor.observability.violations import Violations
+from processor.observability.stops import Stops
 from processor.settings import Settings
+from processor.stream import faults
 from processor.stream.batch_transport import BatchApp, NoTables
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.cycle import Cycle
@@ -36,7 +36,6 @@ from processor.stream.user_pools import recover_users
 
 log = structlog.get_logger()
 
-EXIT_UNEXPECTED: Final = 70
 DAY_MS: Final = 86_400_000
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
@@ -46,29 +45,6 @@ RECOVERY_PATIENCE_S: Final = 240
 """How long an assignment may take before the worker gives up; below `max.poll.interval.ms`, so the group waits."""
 
 
-def die(error: BaseException) -> None:
-    """Ends the process at once: nothing is rolled back in memory, the supervisor starts a new one."""
-    log.error("the worker stops itself", error=f"{type(error).__name__}: {error}", exc_info=error)
-    os._exit(EXIT_UNEXPECTED)
-
-
-def end_within(budget_s: float) -> None:
-    """Ends the process after this time, whatever it still waits for: what is not committed is read again."""
-
-    def give_up() -> None:
-        log.error("the time for stopping is over: ending as it is", timeout_s=budget_s)
-        os._exit(EXIT_UNEXPECTED)
-
-    timer = threading.Timer(budget_s, give_up)
-    timer.daemon = True
-    timer.start()
-
-
-def _die_of(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        die(error)
-
-
 class Worker:
     """One worker process: a Faust app with one agent, the lane, the cycle and the metrics."""
 
@@ -76,8 +52,8 @@ class Worker:
         self.settings = settings
         self.data_dir = DataDir(settings.data_dir, settings.instance)
         self.metrics = Metrics()
-        self.violations = Violations(self.data_dir.path / "violations")
-        self.metrics.invariants.labels("account").inc(self.violations.count)
+        self.stops = Stops(self.data_dir.path / "stops")
+        self.metrics.stopped_before(self.stops.counts)
         self.rates = Rates(
             settings.rates,
             lambda: Tariff(load_decks(settings.rates, settings.default_currency), settings.policy),
@@ -89,7 +65,7 @@ class Worker:
             self.data_dir.path / "checkpoint",
             window_ms=(settings.deduplication_days + 1) * DAY_MS,  # as event.ids.v1 keeps them
             interval_s=settings.checkpoint_interval_s,
-            on_death=die,
+            on_death=self.die,
         )
         self.metrics.watch_checkpoints(checkpoints)
         corrections = settings.policy.corrections
@@ -124,10 +100,37 @@ class Worker:
         self.app = faust_app(settings, self.lane, self.cycle, self.die)
 
     def die(self, error: BaseException) -> None:
-        """Ends the process at once; the next one tells Prometheus if the books did not agree."""
-        if isinstance(error, InvariantViolated):
-            self.violations.add()
-        die(error)
+        """Ends the process at once: nothing is rolled back in memory, the supervisor starts a new one."""
+        fault = faults.diagnose(error)
+        said = f"{type(error).__name__}: {error}"
+        log.error("the worker stops itself", cause=fault.cause, error=said, next_step=fault.next_step, exc_info=error)
+        self._end(fault)
+
+    def _end(self, fault: faults.Fault) -> NoReturn:
+        """Ends the process; the next one tells Prometheus why."""
+        self.stops.add(fault.cause)
+        os._exit(fault.exit_code)
+
+    def _end_within(self, budget_s: float) -> None:
+        """Ends the process after this time, whatever it still waits for: what is not committed is read again."""
+
+        def give_up() -> None:
+            fault = faults.of("stop_timeout")
+            log.error(
+                "the time for stopping is over: ending as it is",
+                cause=fault.cause,
+                timeout_s=budget_s,
+                next_step=fault.next_step,
+            )
+            self._end(fault)
+
+        timer = threading.Timer(budget_s, give_up)
+        timer.daemon = True
+        timer.start()
+
+    def _die_of(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.die(error)
 
     async def run(self) -> None:
         """Works until SIGTERM or SIGINT, then settles the running commit and leaves the group.
@@ -140,7 +143,7 @@ class Worker:
         def told_to_stop() -> None:
             if not stop.is_set():
                 self.health.stopping()
-                end_within(self.settings.shutdown_timeout_s)
+                self._end_within(self.settings.shutdown_timeout_s)
                 stop.set()
 
         loop = asyncio.get_running_loop()
@@ -155,11 +158,11 @@ class Worker:
             for task in (self.rates.watch(self.cycle.use), self.census.run(), self.canonical_line.run())
         ]
         for task in beside:
-            task.add_done_callback(_die_of)
+            task.add_done_callback(self._die_of)
         log.info("worker started", instance=self.data_dir.instance, app=self.settings.app_id)
         await self.app.wait_for_stopped(stop)
         if self.app.crashed:
-            die(self.app.crash_reason or RuntimeError("the Faust app crashed"))
+            self.die(self.app.crash_reason or RuntimeError("the Faust app crashed"))
         log.info("worker stopping")
         for task in beside:
             task.cancel()
@@ -254,7 +257,7 @@ def run(settings: Settings, partitions: int, on_ready: Callable[[Worker], None] 
         try:
             await worker.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the process must not go on
-            die(error)
+            worker.die(error)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -8,6 +8,7 @@ import click
 
 from processor.embedded import artifacts
 from processor.embedded.broker import EmbeddedBroker
+from processor.embedded.cluster import EmbeddedCluster
 from processor.embedded.errors import BrokerError
 
 
@@ -23,11 +24,18 @@ def kafka_group() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the data here and go on with them next time. Without it they are gone when the broker stops.",
 )
-def up(port: int, data_dir: Path | None) -> None:
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 5),
+    default=1,
+    show_default=True,
+    help="A cluster of so many, on the port and those behind it; with 3 any one may fail. 500 MB of memory each.",
+)
+def up(port: int, data_dir: Path | None, nodes: int) -> None:
     """Run a Kafka 4.1 broker in the foreground until Ctrl-C.
 
-    One node, on 127.0.0.1 only, without passwords: never for production. The first start fetches Kafka from
-    Maven Central (about 45 MB), later ones need no network and take about 4 seconds.
+    On 127.0.0.1 only, without passwords: never for production. The first start fetches Kafka from Maven Central
+    (about 45 MB), later ones need no network and take about 4 seconds.
 
     \b
     Example:
@@ -35,10 +43,10 @@ def up(port: int, data_dir: Path | None) -> None:
       credits topics apply          (in a second terminal)
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    broker = EmbeddedBroker(port, data_dir)
+    broker = EmbeddedBroker(port, data_dir) if nodes == 1 else EmbeddedCluster(nodes, port, data_dir)
     try:
         with broker:
-            kept = f"data in {broker.data_dir}" if data_dir else "data are gone at stop"
+            kept = f"data in {data_dir}" if data_dir else "data are gone at stop"
             click.echo(f"Kafka {artifacts.KAFKA_VERSION} is ready on {broker.bootstrap} ({kept}). Ctrl-C stops it.")
             broker.wait()
     except KeyboardInterrupt:

@@ -50,6 +50,11 @@ def free_port(besides: int = 0) -> int:
     return port
 
 
+def new_cluster_id() -> str:
+    """Returns an id as Kafka makes them: a UUID in URL-safe base 64."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "_")
+
+
 class EmbeddedBroker:
     """A real Kafka 4.1.1 (KRaft, one node) on 127.0.0.1; also a context manager.
 
@@ -57,7 +62,8 @@ class EmbeddedBroker:
     directory that is removed at `stop`; a given directory is formatted at its first use and kept. `quick` trades peak
     speed for a fast start (no second compiler tier, no concurrent collector): right for tests and the demo, wrong for
     a benchmark. `properties` are added to server.properties or replace what is there; `client` is the librdkafka
-    configuration the readiness check connects with; `format_arguments` go to `kafka-storage format` (SCRAM users).
+    configuration the readiness check connects with; `format_arguments` go to `kafka-storage format` (SCRAM users);
+    `cluster_id` is what the nodes of one cluster share.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class EmbeddedBroker:
         properties: Mapping[str, str] | None = None,
         client: Mapping[str, str] | None = None,
         format_arguments: Sequence[str] = (),
+        cluster_id: str | None = None,
     ) -> None:
         self.port = port or free_port()
         self.bootstrap = f"{HOST}:{self.port}"
@@ -79,6 +86,7 @@ class EmbeddedBroker:
         self._properties = dict(properties or {})
         self._client = dict(client or {})
         self._format_arguments = list(format_arguments)
+        self._cluster_id = cluster_id or new_cluster_id()
         self._java: GuardedChild | None = None
 
     def __enter__(self) -> Self:
@@ -161,6 +169,11 @@ class EmbeddedBroker:
         """Blocks while the broker runs; raises `BrokerError` when it ends by itself."""
         if self._java is not None:
             self._java.wait()
+            self.check()
+
+    def check(self) -> None:
+        """Raises `BrokerError` when the broker has ended by itself."""
+        if self._java is not None and self._java.ended():
             raise self._died("The broker ended by itself")
 
     @property
@@ -182,8 +195,7 @@ class EmbeddedBroker:
         self._properties_path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         if (logs / "meta.properties").exists():
             return
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "_")
-        tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties_path)]
+        tool = ["kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(self._properties_path)]
         with self.log_path.open("ab") as log:
             done = subprocess.run([*java, *tool, *self._format_arguments], stdout=log, stderr=log, check=False)
         if done.returncode:

@@ -1,7 +1,7 @@
 """The worker's Prometheus metrics: base units, closed label sets that start at 0, never a tenant, user or number."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from threading import Lock
@@ -27,6 +27,7 @@ from processor.domain.pools import CONFERENCING, PLANS
 from processor.domain.recharge import LIMITS
 from processor.domain.tariff import Tariff
 from processor.stream.checkpoint_writer import CheckpointWriter
+from processor.stream.faults import CAUSES, Cause
 from processor.stream.partition import KINDS as KIND_OF_TOPIC
 from processor.stream.partition import PartitionProcessor
 from processor.stream.rates import RESULTS
@@ -135,6 +136,9 @@ class Metrics:
         self.invariants = counter(
             "invariant_violations", "Books that did not agree; the worker stops.", invariant=("account",)
         )
+        self.stops = counter(
+            "worker_stops", "Times the worker of this data directory stopped itself, by cause.", cause=CAUSES
+        )
         self.debited = counter("debited_micros", "Micros debited, by who pays.", decision=DECISIONS)
         self.refunded = counter("refunded_micros", "Micros returned by corrections and voids.")
         self.pool_minutes = counter("pool_minutes", "Minutes paid by the pools of a plan.", pool=POOLS)
@@ -199,6 +203,12 @@ class Metrics:
         """Asks for the age and size of the local checkpoints at every scrape."""
         self.checkpoint_age_s.set_function(checkpoints.age_s)
         self.checkpoint_bytes.set_function(checkpoints.size_bytes)
+
+    def stopped_before(self, counts: Mapping[Cause, int]) -> None:
+        """Tells why earlier processes of this data directory have stopped themselves."""
+        for cause, count in counts.items():
+            self.stops.labels(cause).inc(count)
+        self.invariants.labels("account").inc(counts.get("books", 0))
 
     def committed(self, work: Work, commit_s: float) -> None:
         """Counts one committed cycle; called once per cycle, so no event pays for a metric."""

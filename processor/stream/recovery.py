@@ -1,6 +1,7 @@
 """Rebuilds partitions from their local checkpoints and the rest of their changelogs: step A2."""
 
 from collections import defaultdict
+from itertools import islice
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -9,16 +10,27 @@ from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from processor.contracts import topics
+from processor.contracts import outputs, topics
+from processor.stream.balance_table import partition_of
 from processor.stream.checkpoint import Changes
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.frames import Stamp
 from processor.stream.partition import PartitionProcessor
 from processor.stream.reading import ADMIN_TIMEOUT_S, Place, offsets, read_to_the_end, topic_id
 
+SAMPLE: Final = 1000
+"""Accounts of a partition whose home is computed again: their digest is slow, and one stray tells enough."""
+
 CHANGELOGS: Final = (topics.ACCOUNT_STATE, topics.EVENT_IDS)
 
 log = structlog.get_logger()
+
+
+class PartitionCountChangedError(Exception):
+    """The topics have another number of partitions than before, so tenants would begin anew in other partitions.
+
+    Operator action: restore the former number; it cannot change for as long as there are accounts.
+    """
 
 
 class Changelogs(NamedTuple):
@@ -44,6 +56,9 @@ def recover(
     miss committed debits.
     """
     deadline = monotonic() + patience_s
+    for processor in processors:
+        if processor.number >= processor.partitions:
+            raise PartitionCountChangedError(f"partition {processor.number} of {processor.partitions} was assigned")
     changelogs = _describe(config, [processor.number for processor in processors])
     starts: dict[Place, int] = {}
     for processor in processors:
@@ -54,9 +69,19 @@ def recover(
     places = {place: offset or OFFSET_BEGINNING for place, offset in starts.items()}
     records = sum(_restore(batch, owners, checkpoints) for batch in read_to_the_end(config, places, deadline))
     for processor in processors:
+        _check_homes(processor)
         checkpoints.recovered(processor.number, processor.ids)
         processor.restored()
     return records
+
+
+def _check_homes(processor: PartitionProcessor) -> None:
+    for value in islice(processor.table.stored(), SAMPLE):
+        home = partition_of(outputs.glimpse(value).tenant_id, processor.partitions)
+        if home != processor.number:
+            raise PartitionCountChangedError(
+                f"partition {processor.number} holds an account that is at home in {home} of {processor.partitions}"
+            )
 
 
 def _describe(config: dict[str, Any], numbers: list[int]) -> Changelogs:
