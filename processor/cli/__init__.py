@@ -34,6 +34,10 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "rates": ("processor.cli.rates:rates_group", "Import, check and compare rate decks, explain a price."),
     },
     "Check": {
+        "dead-letters": (
+            "processor.cli.dead_letters:dead_letters_group",
+            "List, show and replay what could not be applied.",
+        ),
         "verify": ("processor.cli.verify:verify", "Recompute every balance from the ledger and compare."),
         "check-producer": (
             "processor.cli.check_producer:check_producer",

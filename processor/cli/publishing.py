@@ -1,4 +1,4 @@
-"""Puts usage events into their topics the way the contract demands: key, partitioner, acknowledged by all replicas."""
+"""Puts records into topics the way the contract demands: key, partitioner, acknowledged by all replicas."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,25 +9,25 @@ from processor.adapters import Usage
 from processor.cli.common import BrokerUnreachable, broker_errors
 from processor.cli.reading import partitions_of
 from processor.contracts import topics
+from processor.stream.dead_letters import KafkaHeaders
 
 POLL_S: Final = 0.1
 GIVE_UP_MS: Final = 60_000
-HEADERS: Final = [("content-type", b"application/cloudevents+json")]
+HEADERS: Final[KafkaHeaders] = [("content-type", b"application/cloudevents+json")]
+ANY_PARTITION: Final = -1
+"""The partitioner's choice."""
 
 
-class Publisher:
-    """An idempotent producer for one tenant's usage; `conf` is `client_conf(settings)`.
+class Sender:
+    """An idempotent producer; `conf` is `client_conf(settings)`.
 
-    Raises `TopicMissing` and `BrokerUnreachable` at once, and again from `send` and `flush` when a record could not
-    be delivered within a minute. A record that was sent twice is debited once, so the remedy is to repeat the command.
+    Raises `BrokerUnreachable` or `CommandFailed` from `send` and `flush` when a record could not be delivered within a
+    minute. A record that was sent twice is applied once, so the remedy is to repeat the command.
     """
 
-    def __init__(self, conf: Mapping[str, Any], tenant_id: str) -> None:
-        for topic in (topics.USAGE_CALL, topics.USAGE_CONFERENCE):
-            partitions_of(conf, topic)  # complains when it does not exist
+    def __init__(self, conf: Mapping[str, Any]) -> None:
         self.acknowledged = 0
         self._brokers = conf["bootstrap.servers"]
-        self._key = tenant_id.encode()
         self._fault: KafkaError | None = None
         self._producer = Producer(
             {
@@ -40,13 +40,18 @@ class Publisher:
             }
         )
 
-    def send(self, usage: Usage) -> None:
-        """Hands one event over; waits while the producer's buffer is full."""
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: KafkaHeaders,
+        partition: int = ANY_PARTITION,
+    ) -> None:
+        """Hands one record over; waits while the producer's buffer is full."""
         while True:
             try:
-                self._producer.produce(
-                    usage.topic, usage.value, self._key, on_delivery=self._delivered, headers=HEADERS
-                )
+                self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=self._delivered)
                 break
             except BufferError:
                 self._producer.poll(POLL_S)
@@ -71,3 +76,26 @@ class Publisher:
                 raise BrokerUnreachable(self._brokers)
             with broker_errors(self._brokers):
                 raise KafkaException(self._fault)
+
+
+class Publisher:
+    """Sends one tenant's usage; raises `TopicMissing` and `BrokerUnreachable` at once, and what a `Sender` raises."""
+
+    def __init__(self, conf: Mapping[str, Any], tenant_id: str) -> None:
+        for topic in (topics.USAGE_CALL, topics.USAGE_CONFERENCE):
+            partitions_of(conf, topic)  # complains when it does not exist
+        self._sender = Sender(conf)
+        self._key = tenant_id.encode()
+
+    @property
+    def acknowledged(self) -> int:
+        """How many events the brokers have."""
+        return self._sender.acknowledged
+
+    def send(self, usage: Usage) -> None:
+        """Hands one event over; waits while the producer's buffer is full."""
+        self._sender.send(usage.topic, self._key, usage.value, HEADERS)
+
+    def flush(self) -> None:
+        """Returns when the brokers have everything."""
+        self._sender.flush()

@@ -60,7 +60,7 @@ def rights(worker_group: str, payment_group: str) -> dict[str, Rights]:
             groups=("credits-mailer",),
         ),
         "auditor": Rights(
-            "`credits verify` and whoever looks after dead letters; dead letters hold phone numbers",
+            "`credits verify`, `credits dead-letters list` and `show`; dead letters hold phone numbers",
             reads=(
                 topics.LEDGER,
                 topics.NOTIFICATIONS,
@@ -69,7 +69,14 @@ def rights(worker_group: str, payment_group: str) -> dict[str, Rights]:
                 topics.RECHARGE_RESULTS,
                 topics.DEAD_LETTERS,
             ),
-            groups=("dead-letter-reader", *READERS),
+            groups=READERS,
+            describes=True,
+        ),
+        "replayer": Rights(
+            "`credits dead-letters replay`, for the occasion: may write every input, also funds",
+            reads=(topics.DEAD_LETTERS,),
+            writes=(*topics.INPUTS, topics.DEAD_LETTERS),
+            groups=READERS,
             describes=True,
         ),
         "exporter": Rights("watches lag and topics, reads no record", describes=True),

@@ -10,6 +10,8 @@ import yaml
 from processor import contracts
 from processor.contracts import topics
 from processor.domain.errors import REASONS
+from processor.stream.dead_letters import PREFIX
+from processor.stream.letters import ARRIVED, ATTEMPT, OFFSET
 from processor.stream.topics import declared, schemas_dir
 
 DAYS = {
@@ -92,7 +94,9 @@ def test_the_meter_receives_the_inputs_and_its_own_state_and_sends_the_outputs(d
 def test_the_reasons_of_dead_letters_are_the_closed_set_of_the_domain(document: dict[str, Any]) -> None:
     headers = document["components"]["messages"]["deadLetter"]["headers"]
     assert tuple(headers["properties"]["credits.error.reason"]["enum"]) == REASONS
-    assert set(headers["required"]) == set(headers["properties"]) - {"credits.error.omitted_bytes"}
+    assert set(headers["required"]) == set(headers["properties"]) - {PREFIX + "omitted_bytes", ATTEMPT, ARRIVED}
+    receipt = document["components"]["messages"]["replayReceipt"]["headers"]
+    assert receipt["required"] == list(receipt["properties"]) == [OFFSET]
 
 
 def test_every_reference_inside_the_description_leads_somewhere(document: dict[str, Any]) -> None:

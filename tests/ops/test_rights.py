@@ -119,8 +119,8 @@ def test_a_role_writes_what_it_was_given_and_no_other_topic(guarded: str, role: 
 def test_what_the_security_of_money_and_of_numbers_rests_on() -> None:
     assert [role for role in ROLES if topics.EVENT_IDS in GRANTED[role].reads] == ["worker"]
     assert [role for role in ROLES if topics.USAGE_CALL in GRANTED[role].reads] == ["worker"]
-    assert [role for role in ROLES if topics.ACCOUNT_COMMANDS in GRANTED[role].writes] == ["console"]
-    assert [role for role in ROLES if topics.RECHARGE_RESULTS in GRANTED[role].writes] == ["payment-worker"]
+    assert [role for role in ROLES if topics.ACCOUNT_COMMANDS in GRANTED[role].writes] == ["console", "replayer"]
+    assert [role for role in ROLES if topics.RECHARGE_RESULTS in GRANTED[role].writes] == ["payment-worker", "replayer"]
     assert [role for role in ROLES if topics.RECHARGE_COMMANDS in GRANTED[role].writes] == ["worker"]
 
 
