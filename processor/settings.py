@@ -4,6 +4,7 @@ Every limit says why it has its value. `credits settings` prints the effective o
 """
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -21,6 +22,9 @@ from processor.domain.policy import Policy
 
 SECRETS_DIR: Final = Path("/run/secrets")
 """Where containers mount secrets: a file `credits_sasl_password` there is the setting of that name."""
+
+SAFE_ISSUER: Final = re.compile(r"(https://[^?#\s]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^?#\s]*)?)?")
+"""Without TLS only on this machine: what an OpenID Connect provider says is believed."""
 
 
 class Settings(BaseSettings):
@@ -71,6 +75,26 @@ class Settings(BaseSettings):
     )
     console_retention_days: int = Field(
         400, ge=1, le=3650, description="the console keeps single entries for so long, like ledger.v1; daily sums stay"
+    )
+    console_oidc_issuer: str = Field(
+        "", description="the console's OpenID Connect provider, https://…, exactly as its own description names it"
+    )
+    console_oidc_client_id: str = Field("", description="this console's client id at the provider")
+    console_oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="this console's secret at the provider; empty: a public client, PKCE alone"
+    )
+    console_oidc_title: str = Field("SSO", description="the provider's name on the sign-in page")
+    console_oidc_scopes: str = Field("openid profile email", description="what is asked of the provider")
+    console_oidc_name_claim: str = Field(
+        "preferred_username", description="the claim that names a person in the audit trail; unique at your provider"
+    )
+    console_oidc_role_claim: str = Field("groups", description="the claim, a text or a list, that decides the role")
+    console_oidc_roles: Annotated[dict[str, Literal["viewer", "billing-admin", "operator"]], NoDecode] = Field(
+        default_factory=dict,
+        description="values of that claim and the role each gives: `meter-admins=operator,finance=billing-admin`",
+    )
+    console_oidc_tenants_claim: str = Field(
+        "tenants", description="the claim, a text or a list, with the tenants that somebody may see; `*` is all of them"
     )
 
     default_currency: str = Field("USD", pattern="^[A-Z]{3}$", description="currency of accounts first seen by usage")
@@ -132,6 +156,24 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+    @field_validator("console_oidc_roles", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.rpartition("=") for part in value.split(",") if part.strip()]
+        return {name.strip(): role.strip() for name, _, role in pairs}
+
+    @model_validator(mode="after")
+    def _provider_is_complete(self) -> "Settings":
+        if self.console_oidc_issuer and not (self.console_oidc_client_id and self.console_oidc_roles):
+            raise ValueError("console_oidc_issuer needs console_oidc_client_id and console_oidc_roles, too")
+        if not SAFE_ISSUER.fullmatch(self.console_oidc_issuer):
+            raise ValueError("console_oidc_issuer must begin with https:// (http:// only on this machine)")
+        if "openid" not in self.console_oidc_scopes.split():
+            raise ValueError("console_oidc_scopes must name the scope openid")
+        return self
 
     @model_validator(mode="after")
     def _limits_agree(self) -> "Settings":

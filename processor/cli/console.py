@@ -18,6 +18,7 @@ from processor.cli.common import (
 
 if TYPE_CHECKING:
     from processor.console.access import Access
+    from processor.console.oidc import Provider
     from processor.settings import Settings
 
 INSTALL = 'the console needs an extra: pip install "communication-credits[console]"'
@@ -171,6 +172,7 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
         rebuild=rebuild,
         default_currency=settings.default_currency,
         public_url=public_url,
+        provider=_provider(settings),
     )
     try:
         server.run(client_conf(settings), options, tariff, lambda link: click.echo(f"Console: {link}"))
@@ -182,6 +184,24 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
         if error.args[0].code() == KafkaError._TRANSPORT:  # noqa: SLF001 - that is its public name
             raise BrokerUnreachable(settings.brokers) from error
         raise StoppedItself(f"the broker refused: {error.args[0].str()}") from error
+
+
+def _provider(settings: Settings) -> Provider | None:
+    from processor.console.oidc import Provider
+
+    if not settings.console_oidc_issuer:
+        return None
+    return Provider(
+        issuer=settings.console_oidc_issuer,
+        client_id=settings.console_oidc_client_id,
+        client_secret=settings.console_oidc_client_secret.get_secret_value(),
+        title=settings.console_oidc_title,
+        scopes=settings.console_oidc_scopes,
+        name_claim=settings.console_oidc_name_claim,
+        role_claim=settings.console_oidc_role_claim,
+        roles=settings.console_oidc_roles,
+        tenants_claim=settings.console_oidc_tenants_claim,
+    )
 
 
 def _access(settings: Settings) -> Access:

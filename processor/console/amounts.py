@@ -13,6 +13,17 @@ class NotAnAmountError(ValueError):
     """What was typed is no decimal amount of the major unit."""
 
 
+def whole(typed: str) -> int:
+    """Reads a number without decimals or sign in the digits of any script. Raises `ValueError`.
+
+    >>> whole("١٢")
+    12
+    """
+    if not typed.strip().isdecimal():
+        raise ValueError("not a whole number")
+    return int(typed)
+
+
 def amount(typed: str) -> Micros:
     """Reads an amount of the major unit in the digits of any script. Raises `NotAnAmountError`.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from processor.domain.account import Account
+from processor.domain.messages import Licence
 from processor.domain.pools import (
     CONFERENCE_POOL,
     CONFERENCING,
@@ -40,6 +41,11 @@ def pool_bars(document: str, at: datetime) -> list[PoolBar]:
     used = {use.pool: use.used_minutes for use in account.pools if use.month == month}
     limits = {entitled.pool: pools.limit(entitled) for entitled in _entitlements(account, at, used)}
     return [PoolBar(pool, used.get(pool, 0), limits.get(pool)) for pool in sorted({*used, *limits})]
+
+
+def licences_at(document: str, at: datetime) -> list[Licence]:
+    """Returns the licences that the tenant has at a time."""
+    return effective(msgspec.json.decode(document, type=Account).licences, at)
 
 
 def _entitlements(account: Account, at: datetime, used: dict[str, int]) -> Iterator[Entitlement]:

@@ -54,10 +54,11 @@ def answer(problem: ProblemError, errors: list[dict[str, Any]] | None = None) ->
 
 
 def register(app: FastAPI, page: Callable[[Request, ProblemError], Response]) -> None:
-    """Makes every error of the application a problem: as JSON from the API, by `page` from the pages."""
+    """Makes every error of the application a problem: as JSON from the API or when asked for, by `page` else."""
 
     def respond(request: Request, problem: ProblemError, errors: list[dict[str, Any]] | None = None) -> Response:
-        return answer(problem, errors) if request.url.path.startswith("/v1") else page(request, problem)
+        as_json = request.url.path.startswith("/v1") or MEDIA_TYPE in request.headers.get("accept", "")
+        return answer(problem, errors) if as_json else page(request, problem)
 
     @app.exception_handler(ProblemError)
     async def problem(request: Request, error: ProblemError) -> Response:

@@ -16,14 +16,36 @@ class Said(NamedTuple):
 SAID: Final = {
     "funded": Said(N_("The funds were added."), True),
     "saved": Said(N_("The auto-pay settings were saved."), True),
+    "licences_set": Said(N_("The licences were saved."), True),
+    "adjusted": Said(N_("The balance was adjusted."), True),
+    "reset": Said(N_("Auto-pay was reset."), True),
     "pending": Said(N_("The change is stored and will be made in a moment."), True),
     "not_an_amount": Said(N_("That is not an amount. Write it like 50 or 50.25."), False),
     "below_minimum": Said(N_("The amount is below the smallest payment. Nothing was changed."), False),
     "above_maximum": Said(N_("The amount is above the largest payment. Nothing was changed."), False),
     "negative": Said(N_("The amount must be positive. Nothing was changed."), False),
+    "zero": Said(N_("An adjustment of zero changes nothing."), False),
+    "no_reason": Said(N_("An adjustment needs a reason. Nothing was changed."), False),
+    "not_a_licence": Said(
+        N_("A licence needs a plan, a country like US and a whole number. Nothing was changed."), False
+    ),
+    "too_many_changes": Said(N_("The licences were changed too often lately. Nothing was changed."), False),
     "currency_changed": Said(N_("The account is kept in another currency. Nothing was changed."), False),
     "rejected": Said(N_("The change was refused. Nothing was changed."), False),
 }
+
+PROBLEMS: Final = {
+    "oidc_unreachable": N_("The sign-in service does not answer properly. Try again later, or sign in with a token."),
+    "oidc_wrong_issuer": N_("The sign-in service has another name than the one set here. An operator must correct it."),
+    "oidc_state": N_("This sign-in was begun in another browser, or too long ago. Begin again from the sign-in page."),
+    "oidc_token": N_("The sign-in service's answer was not meant for this console, or was too old. Begin again."),
+    "oidc_refused": N_("The sign-in service did not let you in. Begin again from the sign-in page."),
+    "oidc_no_name": N_("The sign-in service did not say who you are. An operator must correct the claim of the name."),
+    "oidc_no_role": N_("You are known, but have no role in this console. Ask an operator to give you one."),
+    "oidc_no_tenant": N_("You are known, but no tenant is assigned to you. Ask an operator to assign one."),
+    "oidc_no_logout": N_("The sign-in service has no page to sign out. You are signed out of this console."),
+}
+"""Problems that a page puts into the reader's language, by code."""
 
 
 def said_of(outcome: Command, done: str) -> str:

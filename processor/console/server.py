@@ -15,6 +15,7 @@ from processor.console.access import open_access
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands, KafkaSink
 from processor.console.follower import Follower
+from processor.console.oidc import Oidc, Provider
 from processor.console.queries import Queries
 from processor.console.readmodel import ReadModel, open_readmodel
 from processor.console.signin import OneTimeLink, SignIn
@@ -42,6 +43,7 @@ class Options(NamedTuple):
     rebuild: bool
     default_currency: str
     public_url: str | None
+    provider: Provider | None
 
 
 def database_urls(given: str | None, directory: Path) -> tuple[str, str]:
@@ -73,7 +75,7 @@ def _serve(
     clock = partial(datetime.now, UTC)
     access, queries, signal = open_access(options.access_url), Queries(engine), ChangeSignal()
     follower = Follower(conf, model, options.retention_days, signal.stored)
-    base = options.public_url or f"http://{options.host}:{options.port}"
+    base = (options.public_url or f"http://{options.host}:{options.port}").rstrip("/")
     local = options.host in ("127.0.0.1", "::1", "localhost")
     link = OneTimeLink(lambda token: say(f"{base}/login?token={token}")) if local else None
     state = State(
@@ -82,6 +84,7 @@ def _serve(
         commands=Commands(KafkaSink(conf), access, queries, signal, clock),
         signal=signal,
         signin=SignIn(access, link),
+        oidc=Oidc(options.provider, base) if options.provider is not None else None,
         lag=follower.lag,
         tariff=tariff,
         default_currency=options.default_currency,

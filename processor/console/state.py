@@ -9,6 +9,7 @@ from processor.console.access import Access
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands
 from processor.console.follower import Lag
+from processor.console.oidc import Oidc
 from processor.console.queries import Queries
 from processor.console.signin import SignIn
 from processor.domain.tariff import Tariff
@@ -22,6 +23,7 @@ class State(NamedTuple):
     commands: Commands
     signal: ChangeSignal
     signin: SignIn
+    oidc: Oidc | None
     lag: Lag
     tariff: Tariff
     default_currency: str

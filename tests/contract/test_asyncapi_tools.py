@@ -1,12 +1,10 @@
 """`schemas/asyncapi.yaml` in the eyes of others: the official parser takes it, and the page shows all of it."""
 
-import hashlib
 import json
 import re
 import runpy
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ import pytest
 import yaml
 
 from processor.contracts import schemas, topics
-from processor.embedded import artifacts
 from processor.stream.topics import schemas_dir
+from tests.npm import installed
 
 HERE = Path(__file__).parent / "asyncapi"
 ROOT = Path(__file__).resolve().parents[2]
-INSTALL_S, PARSE_S = 240, 120
+PARSE_S = 120
 
 Parse = Callable[..., list[dict[str, Any]]]
 
@@ -28,26 +26,10 @@ Parse = Callable[..., list[dict[str, Any]]]
 @pytest.fixture(scope="module")
 def parse() -> Parse:
     """The official parser, installed once per user from the npm registry as locked."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        pytest.skip("node and npm are not installed: the official AsyncAPI parser runs on them")
-    lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:12]
-    cache = artifacts.cache_dir().parent
-    installed = cache / f"asyncapi-parser-{lock}"
-    if not installed.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="npm-", dir=cache) as directory:
-            fresh = Path(directory) / "parser"
-            shutil.copytree(HERE, fresh)
-            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-            done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-            if done.returncode:
-                pytest.skip(f"the AsyncAPI parser could not be installed from the npm registry: {done.stderr[-300:]}")
-            fresh.rename(installed)
+    node, installed_in = installed(HERE, "asyncapi-parser", "parse.mjs")
 
     def run(*documents: Path) -> list[dict[str, Any]]:
-        program = shutil.copy(HERE / "parse.mjs", installed / "parse.mjs")
-        command = [node, str(program), *map(str, documents)]
+        command = [node, str(installed_in / "parse.mjs"), *map(str, documents)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PARSE_S, check=False)
         assert done.returncode == 0, done.stderr
         results: list[dict[str, Any]] = json.loads(done.stdout)

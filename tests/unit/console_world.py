@@ -112,6 +112,7 @@ class Console:
             commands=Commands(self._take, self.access, self.queries, self.signal, self.clock),
             signal=self.signal,
             signin=SignIn(self.access, self.link),
+            oidc=None,
             lag=lag,
             tariff=self.world.tariff,
             default_currency="USD",

@@ -14,7 +14,7 @@ from processor.console.amounts import NotAnAmountError, amount
 from processor.console.chart import HEIGHT, bars
 from processor.console.queries import Consumption
 from processor.console.text import TEXTS, best_language
-from tests.unit.builders import TENANT, UNIT, autopay, call, funded
+from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded
 from tests.unit.console_world import Browser, Console
 
 CONSOLE = Path(explain.__file__).parent
@@ -75,10 +75,81 @@ def test_saving_auto_pay_keeps_the_limits_that_the_form_does_not_show(console: C
     assert not console.world.accounts[TENANT].autopay.enabled  # type: ignore[union-attr]
 
 
+def test_an_operator_adjusts_a_balance_with_a_reason(console: Console, browser: Browser) -> None:
+    answer = browser.submit(f"{PAGE}/adjustments", amount="−8.75", reason=" goodwill  ")
+    assert answer.headers["location"] == f"{PAGE}?said=adjusted"
+    assert console.world.accounts[TENANT].balance_micros == 40 * UNIT
+    entry = console.access.audit(TENANT, 1)[0]
+    assert (entry["actor"], entry["action"]) == ("somebody", "credits.adjusted.v1")
+    assert '"reason": "goodwill"' in str(entry["details"])
+
+
+@pytest.mark.parametrize(
+    ("amount_", "reason", "said_"),
+    [("x", "r", "not_an_amount"), ("5", " ", "no_reason"), ("0", "r", "zero"), ("9007199254", "r", "above_maximum")],
+)
+def test_an_adjustment_that_is_refused_is_explained(browser: Browser, amount_: str, reason: str, said_: str) -> None:
+    location = browser.submit(f"{PAGE}/adjustments", amount=amount_, reason=reason).headers["location"]
+    assert location == f"{PAGE}?said={said_}"
+    assert said.SAID[said_].text in browser.get(location).text
+
+
+def test_an_operator_sets_all_licences_in_one_form(console: Console, browser: Browser) -> None:
+    """Lines without a number are left out, and the form shows what holds now."""
+    lines = {"plan": ["MCOPSTN1", "MCOMEETADD", "MCOPSTN5", "MCOPSTN6"], "country": [" gb", "US", "FR", ""]}
+    answer = browser.post(
+        f"{PAGE}/licences", data={"csrf": browser.csrf, "key": "k", **lines, "count": ["٣", "10", "0", ""]}
+    )
+    assert answer.headers["location"] == f"{PAGE}?said=licences_set"
+    held = [
+        (each.capability, each.country, each.count) for each in console.world.accounts[TENANT].licences[-1].licences
+    ]
+    assert held == [("MCOPSTN1", "GB", 3), ("MCOMEETADD", "US", 10)]
+    text = browser.get(PAGE).text
+    assert "<option selected>MCOPSTN1</option>" in text
+    assert 'value="GB"' in text
+    assert console.access.audit(TENANT, 1)[0]["action"] == "credits.licences.set.v1"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"count": "-1"}, {"count": "1.5"}, {"count": "99999999"}, {"country": "GBR"}, {"country": ""}, {"plan": ""}],
+)
+def test_a_line_that_is_no_licence_changes_nothing(console: Console, browser: Browser, wrong: dict[str, str]) -> None:
+    line = {"plan": "MCOPSTN1", "country": "GB", "count": "1", **wrong}
+    assert browser.submit(f"{PAGE}/licences", **line).headers["location"] == f"{PAGE}?said=not_a_licence"
+    assert console.sent == []
+
+
+def test_an_operator_resets_a_suspended_auto_pay(console: Console, browser: Browser) -> None:
+    console.world.tell(autopay(50, 49))
+    for _ in range(3):
+        in_flight = console.world.accounts[TENANT].recharge.in_flight
+        assert in_flight is not None
+        console.world.tell(decided(in_flight, "declined"))
+        console.world.now += timedelta(days=2)
+        console.world.tell(call(60, console.world.now))
+    assert console.world.accounts[TENANT].recharge.suspended
+    assert "Auto-pay is suspended" in browser.get(PAGE).text
+    assert browser.submit(f"{PAGE}/reset").headers["location"] == f"{PAGE}?said=reset"
+    assert not console.world.accounts[TENANT].recharge.suspended
+    assert console.access.audit(TENANT, 1)[0]["action"] == "credits.recharge.reset.v1"
+
+
+def test_two_forms_of_one_page_are_two_changes(console: Console, browser: Browser) -> None:
+    """The key of a page is the form's own: going back and using another form is no repetition."""
+    assert browser.submit(f"{PAGE}/funds", amount="60", key="page").headers["location"].endswith("funded")
+    assert (
+        browser.submit(f"{PAGE}/adjustments", amount="1", reason="r", key="page")
+        .headers["location"]
+        .endswith("adjusted")
+    )
+
+
 def test_without_an_answer_the_page_says_that_the_change_is_stored(
     console: Console, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("processor.console.pages.DEFAULT_WAIT_S", 0.0)
+    monkeypatch.setattr("processor.console.forms.DEFAULT_WAIT_S", 0.0)
     console.answering = False
     assert browser.submit(f"{PAGE}/funds", amount="60").headers["location"] == f"{PAGE}?said=pending"
 

@@ -26,6 +26,13 @@ CHANGES = (
     ("POST", "/adjustments", {"amount_micros": UNIT, "reason": "r"}),
     ("POST", "/recharge/reset", {}),
 )
+FORMS = {
+    "/funds": {"amount": "60"},
+    "/autopay": {"payment": "60", "trigger": "1"},
+    "/licences": {"plan": "MCOPSTN1", "country": "GB", "count": "1"},
+    "/adjustments": {"amount": "1", "reason": "r"},
+    "/reset": {},
+}
 SCRIPT = "</title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 SQL = "x' OR '1'='1'; DROP TABLE accounts; --%_\\"
 
@@ -121,6 +128,16 @@ def test_a_viewer_sees_no_forms_and_can_send_none(console: Console) -> None:
     assert console.sent == []
 
 
+def test_a_billing_admin_sees_no_forms_of_an_operator_and_can_send_none(console: Console) -> None:
+    browser = console.browser(Role.BILLING_ADMIN, TENANT)
+    text = browser.get(PAGE).text
+    assert "Add additional funds" in text
+    for path in ("/licences", "/adjustments", "/reset"):
+        assert f'action="{PAGE}{path}"' not in text
+        assert browser.submit(f"{PAGE}{path}", **FORMS[path]).status_code == 403
+    assert console.sent == []
+
+
 def test_the_api_does_not_take_a_browsers_cookie(console: Console) -> None:
     browser = console.browser()
     assert browser.get(PAGE).status_code == 200
@@ -128,10 +145,10 @@ def test_the_api_does_not_take_a_browsers_cookie(console: Console) -> None:
 
 
 @pytest.mark.parametrize("csrf", ["", "wrong", "é"])
-@pytest.mark.parametrize("path", ["/funds", "/autopay"])
+@pytest.mark.parametrize("path", FORMS)
 def test_a_form_without_the_sessions_secret_changes_nothing(console: Console, path: str, csrf: str) -> None:
     browser = console.browser()
-    assert browser.submit(f"{PAGE}{path}", csrf=csrf, amount="60", payment="60", trigger="1").status_code == 403
+    assert browser.submit(f"{PAGE}{path}", csrf=csrf, **FORMS[path]).status_code == 403
     assert browser.submit("/logout", csrf=csrf).status_code == 403
     assert console.sent == []
 

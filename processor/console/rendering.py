@@ -1,0 +1,69 @@
+"""Turns templates into pages, in the reader's language."""
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import Cookie, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from processor.console.explain import KINDS, NOTICES, REASONS
+from processor.console.problems import ProblemError
+from processor.console.said import PROBLEMS, SAID
+from processor.console.tenants import segment_of
+from processor.console.text import LOCALES, TEXTS, Text, best_language
+
+LANGUAGE: Final = "credits_language"
+
+
+def _environment(text: Text) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.install_gettext_translations(text.translations, newstyle=True)  # type: ignore[attr-defined]
+    made.globals.update(
+        text=text,
+        languages={code: locale.get_display_name(locale) for code, locale in LOCALES.items()},
+        reasons=REASONS,
+        kinds=KINDS,
+        notice_names=NOTICES,
+        said_texts=SAID,
+        problem_texts=PROBLEMS,
+        segment_of=segment_of,
+    )
+    return made
+
+
+_ENVIRONMENTS: Final = {code: _environment(text) for code, text in TEXTS.items()}
+
+
+async def _language(
+    request: Request, credits_language: Annotated[str | None, Cookie()] = None, lang: str | None = None
+) -> str:
+    return best_language(lang or credits_language, request.headers.get("accept-language"))
+
+
+Language = Annotated[str, Depends(_language)]
+
+
+def render(request: Request, language: str, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Fills in a template."""
+    values.setdefault("session", None)
+    page = _ENVIRONMENTS[language].get_template(template).render(path=request.url.path, **values)
+    return HTMLResponse(page, status, headers={"Content-Language": language, "Vary": "Accept-Language, Cookie"})
+
+
+def error_page(request: Request, problem: ProblemError) -> Response:
+    """Shows a problem to a person; without a session, the sign-in page."""
+    if problem.code == "signed_out":
+        return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+    language = best_language(request.cookies.get(LANGUAGE), request.headers.get("accept-language"))
+    page = render(request, language, "problem.html", problem.status, problem=problem)
+    page.headers.update(problem.headers or {})
+    return page
