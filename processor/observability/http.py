@@ -13,7 +13,7 @@ from processor.observability.health import Check
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-PLAIN: Final = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+PLAIN: Final = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -40,10 +40,10 @@ def application(
             page: Iterable[bytes] = metrics(environment, start)
             return page
         if path not in checks:
-            start("404 Not Found", PLAIN)
+            start("404 Not Found", [*PLAIN])
             return [b"there are /metrics, /live and /ready\n"]
         wrong = checks[path]()
-        start("503 Service Unavailable" if wrong else "200 OK", PLAIN)
+        start("503 Service Unavailable" if wrong else "200 OK", [*PLAIN])  # the server adds the length to the list
         return [f"{wrong or 'ok'}\n".encode()]
 
     return answer

@@ -2,10 +2,12 @@
 
 from time import monotonic
 
+import httpx
 from prometheus_client import CollectorRegistry
 
+from processor.embedded.broker import free_port
 from processor.observability.health import COMMIT_WITHIN_S, LIVE_WITHIN_S, Health
-from processor.observability.http import application
+from processor.observability.http import application, serve
 
 
 class Facts:
@@ -64,3 +66,13 @@ def test_a_worker_whose_loop_stands_still_is_neither_live_nor_ready() -> None:
 def test_metrics_are_beside_the_probes_and_any_other_path_is_not_found() -> None:
     assert get(health(Facts()), "/metrics")[0] == "200"
     assert get(health(Facts()), "/")[0] == "404"
+
+
+def test_an_answer_over_http_has_its_own_length_whatever_was_answered_before() -> None:
+    facts, port = Facts(), free_port()
+    made = health(facts)
+    serve(port, CollectorRegistry(), made.live, made.ready)
+    facts.assigned = False
+    assert httpx.get(f"http://127.0.0.1:{port}/ready").text == "waiting for partitions, or rebuilding them\n"
+    facts.assigned = True
+    assert httpx.get(f"http://127.0.0.1:{port}/ready").text == "ok\n"
