@@ -22,7 +22,8 @@ from confluent_kafka.admin import (
 )
 
 from processor import contracts
-from processor.contracts.topics import EVENT_IDS
+from processor.contracts.topics import ACCOUNT_STATE, EVENT_IDS
+from processor.stream.homes import stray
 
 CONNECT_TIMEOUT_S: Final = 5.0
 REQUEST_TIMEOUT_S: Final = 10.0
@@ -182,6 +183,17 @@ def verify(
             for name, topic in found.items()
             if topic.partitions != usual
         ]
+    elif ACCOUNT_STATE in found:
+        [count] = counts
+        if (where := stray({"log_level": 0, **(security or {}), "bootstrap.servers": brokers}, count)) is not None:
+            problems.append(
+                Problem(
+                    ACCOUNT_STATE,
+                    f"holds an account in partition {where[0]} whose home is {where[1]} of {count}",
+                    "The partition count was changed: no worker may run. Restore the topics with their former count,"
+                    " or start over with new topics.",
+                )
+            )
     for name, topic in found.items():
         problems += [
             Problem(
