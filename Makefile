@@ -11,7 +11,7 @@ export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
 REFUSED := AGPL;Affero;SSPL;Commons Clause
 
-.PHONY: help setup demo test lint bench bench-core chaos schemas reference dashboards docs docs-serve audit clean
+.PHONY: help setup demo test lint bench bench-core chaos matrix schemas reference dashboards docs docs-serve audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench-core: setup  ## microseconds per event of every stage of the pure core
 chaos: setup  ## kill, freeze and restart workers and broker for SECONDS, at least KILLS times, then prove the books
 	@CREDITS_CHAOS_SECONDS=$(SECONDS) CREDITS_CHAOS_KILLS=$(KILLS) CREDITS_CHAOS_SEED=$(SEED) \
 	CREDITS_CHAOS_PROTOCOL=$(PROTOCOL) CREDITS_CHAOS_REPORT=$(REPORT) $(BIN)/pytest tests/crash/test_chaos.py -x -s
+
+matrix: setup  ## every step of the protocol, killed and frozen one by one, with both group protocols
+	@$(BIN)/pytest tests/crash -m matrix
 
 schemas: setup  ## write schemas/ again from the typed messages
 	@$(BIN)/python -m processor.contracts.schemas

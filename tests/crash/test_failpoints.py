@@ -1,4 +1,7 @@
-"""The process dies, or freezes, exactly after each step of the commit protocol, and the books stay right."""
+"""The process dies, or freezes, exactly after each step of the commit protocol, and the books stay right.
+
+With both group protocols. The tests marked `matrix` do every step by itself: `make matrix`.
+"""
 
 import signal
 from pathlib import Path
@@ -9,9 +12,17 @@ from tests.crash.platform import Payments, Platform, write_deck
 from tests.crash.proof import prove
 from tests.crash.workers import WorkerProcess, drained, lag, wait_until
 
-EVENTS = 6_000
+EVENTS = 4_000
+MORE = 800
+"""Two cycles."""
+
 SMALL_BATCHES = {"CREDITS_BATCH_MAX_EVENTS": "400", "CREDITS_CHECKPOINT_INTERVAL_S": "0"}
 """Many cycles, each of which is in the local checkpoint soon after its commit."""
+
+AT_THE_START = ("W1:1", "A1:1", "A2:1", "A3:1")
+IN_A_CYCLE = ("B1:2", "B2:2", "B3:2", "B4:2", "B5:2", "B6:2", "B7:2")
+AT_THE_END = "R1:1"
+PROTOCOLS = ("classic", "consumer")
 
 
 @pytest.fixture
@@ -20,48 +31,79 @@ def platform(topics: str) -> Platform:
     made = Platform(topics, seed=11)
     made.open_accounts()
     made.emit(EVENTS)
-    made.producer.flush()
+    made.flush()
     return made
 
 
-@pytest.mark.parametrize(
-    "failpoint",
-    ["W1:1", "A1:1", "A2:1", "A3:1", "B1:3", "B2:3", "B3:3", "B4:3", "B5:3", "B6:3", "B7:3"],
-)
-def test_a_worker_that_dies_after_this_step_and_restarts_neither_loses_nor_doubles(
-    topics: str, platform: Platform, tmp_path: Path, failpoint: str
-) -> None:
-    worker = WorkerProcess(topics, tmp_path / "a", write_deck(tmp_path / "deck.csv"), **SMALL_BATCHES)
-    with Payments(topics, platform):
-        worker.start(failpoint + ":kill")
+def meter(bootstrap: str, directory: Path, protocol: str) -> WorkerProcess:
+    deck = write_deck(directory.with_suffix(".csv"))
+    return WorkerProcess(bootstrap, directory, deck, **SMALL_BATCHES, CREDITS_GROUP_PROTOCOL=protocol)
+
+
+def die_after(failpoint: str, bootstrap: str, platform: Platform, worker: WorkerProcess) -> None:
+    """Starts the worker, with enough to do, and waits until it is dead."""
+    platform.emit(MORE)
+    platform.flush()
+    waiting = lag(bootstrap)
+    worker.start(failpoint + ":kill")
+    if failpoint == AT_THE_END:
+        wait_until("some input committed", lambda: lag(bootstrap) < waiting)
+        assert worker.terminate() == -signal.SIGKILL
+    else:
         assert worker.ended() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("protocol", "failpoints"),
+    [
+        ("classic", (*AT_THE_START, *IN_A_CYCLE, AT_THE_END)),
+        # A killed member's partitions wait for the end of its session here, so only what differs or matters most.
+        ("consumer", ("A3:1", "B4:2", "B5:2", "B6:2", AT_THE_END)),
+    ],
+    ids=PROTOCOLS,
+)
+def test_a_worker_that_dies_after_one_step_after_the_other_neither_loses_nor_doubles(
+    topics: str, platform: Platform, tmp_path: Path, protocol: str, failpoints: tuple[str, ...]
+) -> None:
+    worker = meter(topics, tmp_path / "a", protocol)
+    with Payments(topics, platform):
+        for failpoint in failpoints:
+            die_after(failpoint, topics, platform, worker)
+        worker.start()
+        drained(topics, worker)
+    assert worker.terminate() == 0
+    prove(topics, platform.expected)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("failpoint", [*AT_THE_START, *IN_A_CYCLE, AT_THE_END])
+def test_a_worker_that_dies_after_this_step_and_restarts_neither_loses_nor_doubles(
+    topics: str, platform: Platform, tmp_path: Path, protocol: str, failpoint: str
+) -> None:
+    worker = meter(topics, tmp_path / "a", protocol)
+    with Payments(topics, platform):
+        die_after(failpoint, topics, platform, worker)
         worker.start()
         drained(topics, worker)
     worker.kill()
     prove(topics, platform.expected)
 
 
-def test_a_worker_that_dies_while_it_lets_its_partitions_go_neither_loses_nor_doubles(
-    topics: str, platform: Platform, tmp_path: Path
-) -> None:
-    worker = WorkerProcess(topics, tmp_path / "a", write_deck(tmp_path / "deck.csv"), **SMALL_BATCHES)
-    with Payments(topics, platform):
-        worker.start("R1:1:kill")
-        wait_until("some input committed", lambda: lag(topics) < EVENTS)
-        assert worker.terminate() == -signal.SIGKILL
-        worker.start()
-        drained(topics, worker)
-        assert worker.terminate() == 0
-    prove(topics, platform.expected)
-
-
-@pytest.mark.parametrize("step", ["B4", "B5"])
+@pytest.mark.parametrize(
+    ("protocol", "step"),
+    [
+        ("classic", "B4"),
+        ("classic", "B5"),
+        ("consumer", "B5"),
+        pytest.param("consumer", "B4", marks=pytest.mark.matrix),
+    ],
+)
 def test_a_worker_frozen_inside_a_transaction_is_succeeded_and_refused_when_it_wakes(
-    topics: str, platform: Platform, tmp_path: Path, step: str
+    topics: str, platform: Platform, tmp_path: Path, protocol: str, step: str
 ) -> None:
-    deck = write_deck(tmp_path / "deck.csv")
-    zombie = WorkerProcess(topics, tmp_path / "zombie", deck, **SMALL_BATCHES)
-    successor = WorkerProcess(topics, tmp_path / "successor", deck, **SMALL_BATCHES)
+    zombie = meter(topics, tmp_path / "zombie", protocol)
+    successor = meter(topics, tmp_path / "successor", protocol)
     with Payments(topics, platform):
         zombie.start(f"{step}:3:freeze")
         wait_until("the worker is frozen", zombie.frozen)
