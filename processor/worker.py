@@ -17,6 +17,7 @@ from processor.contracts.decks import load_decks
 from processor.domain.tariff import Tariff
 from processor.observability.canonical import CanonicalLine
 from processor.observability.census import Census
+from processor.observability.connections import Connections
 from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.observability.stops import Stops
@@ -60,7 +61,7 @@ class Worker:
             self.metrics,
             settings.rates_poll_s,
         )
-        client = settings.librdkafka()
+        client = settings.librdkafka() | {"log_level": 2}  # what matters of it is logged in our words
         checkpoints = CheckpointWriter(
             self.data_dir.path / "checkpoint",
             window_ms=(settings.deduplication_days + 1) * DAY_MS,  # as event.ids.v1 keeps them
@@ -85,7 +86,8 @@ class Worker:
             on_death=self.die,
         )
         self.lane = Lane(
-            consumer_config(settings, self.data_dir.instance),
+            consumer_config(settings, client, self.data_dir.instance)
+            | {"error_cb": Connections(self.metrics.broker_errors)},
             topics.INPUTS,
             self.cycle,
             batch_max_events=settings.batch_max_events,
@@ -174,10 +176,10 @@ class Worker:
         log.info("worker stopped")
 
 
-def consumer_config(settings: Settings, instance: str) -> dict[str, Any]:
+def consumer_config(settings: Settings, client: dict[str, object], instance: str) -> dict[str, Any]:
     """The lane's consumer: committed records only, offsets in the transaction only, co-partitioned by range."""
     config: dict[str, Any] = {
-        **settings.librdkafka(),
+        **client,
         "group.id": settings.app_id,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,

@@ -139,6 +139,9 @@ class Metrics:
         self.stops = counter(
             "worker_stops", "Times the worker of this data directory stopped itself, by cause.", cause=CAUSES
         )
+        self.broker_errors = counter(
+            "broker_errors", "Connections to brokers that broke or could not be made, and other reports of the client."
+        )
         self.debited = counter("debited_micros", "Micros debited, by who pays.", decision=DECISIONS)
         self.refunded = counter("refunded_micros", "Micros returned by corrections and voids.")
         self.pool_minutes = counter("pool_minutes", "Minutes paid by the pools of a plan.", pool=POOLS)
