@@ -21,6 +21,9 @@ OPENING = ("kill", "scale", "kill", "broker kill", "rolling restart", "freeze", 
 WEIGHTS = {"kill": 82, "freeze": 5, "scale": 6, "rolling restart": 4, "broker kill": 2, "broker restart": 1}
 """What happens behind the opening, and how often."""
 
+PATIENCE_S = 300.0
+"""How long anything may take on a machine that has much else to do."""
+
 SIZES = (4, 1, 3, 2)
 """The numbers of workers between which the group is scaled, in turns."""
 
@@ -111,9 +114,17 @@ class Chaos:
                     self._strike(fault)
                 while time.monotonic() < until or self._done["kill"] < kills:
                     self._strike(self._course.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
-            wait_until("all input committed", self._drained, 300)
+            wait_until("all input committed", self._drained, PATIENCE_S)
         for worker in self._running():
             assert worker.terminate() == 0
+
+    def __enter__(self) -> "Chaos":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            if worker.started() and worker.running():
+                worker.kill()
 
     def figures(self, platform: Platform, payments: int, protocol: str, seed: int, seconds: float) -> Figures:
         """Counts what happened."""
@@ -142,8 +153,8 @@ class Chaos:
         )
 
     def _strike(self, fault: str) -> None:
-        victim = self._course.choice(self._running())
-        self._working(victim)
+        wait_until("a worker owns partitions", lambda: bool(self._owners()), PATIENCE_S)
+        victim = self._course.choice(self._owners())
         # Lets it work for a moment; the moment is what the seed varies.
         threading.Event().wait(self._course.uniform(0.0, 1.0))
         if fault == "kill":
@@ -153,7 +164,7 @@ class Chaos:
             self._freeze_past_the_session(victim)
         elif fault == "rolling restart":
             for worker in self._running():
-                self._working(worker)
+                wait_until("the worker owns partitions", lambda: worker in self._owners(), PATIENCE_S)  # noqa: B023
                 worker.terminate()
                 self._start(worker)
         elif fault == "scale":
@@ -181,21 +192,17 @@ class Chaos:
         self._size = size
 
     def _running(self) -> list[WorkerProcess]:
-        """Returns who belongs to the group at its present size; one that stopped itself is started again by and by."""
+        """Returns who belongs to the group at its present size."""
         return self._workers[: self._size]
 
     def _start(self, worker: WorkerProcess) -> None:
         worker.start()
         self._starts += 1
 
-    def _working(self, worker: WorkerProcess) -> None:
-        """Waits until the worker owns partitions; one that stopped itself is started again, as in production."""
-
-        def owns() -> bool:
-            self._tend()
-            return bool(worker.adopted())
-
-        wait_until("the worker owns partitions", owns)
+    def _owners(self) -> list[WorkerProcess]:
+        """Returns who has partitions; who stopped itself is started again, as in production."""
+        self._tend()
+        return [worker for worker in self._running() if worker.adopted()]
 
     def _tend(self) -> None:
         for worker in self._running():

@@ -28,10 +28,11 @@ def test_random_faults_under_load_neither_lose_nor_double_an_event(own: Embedded
     began = time.monotonic()
     deck = write_deck(tmp_path / "deck.csv")
     settings = {"CREDITS_GROUP_PROTOCOL": PROTOCOL}
-    chaos = Chaos(own, [WorkerProcess(own.bootstrap, tmp_path / name, deck, **settings) for name in "abcd"], SEED)
+    workers = [WorkerProcess(own.bootstrap, tmp_path / name, deck, **settings) for name in "abcd"]
     platform = Platform(own.bootstrap, SEED, tenants=300, misrouted=0.02, fundings=0.01)
     platform.open_accounts()
-    chaos.run(platform, SECONDS, KILLS)
+    with Chaos(own, workers, SEED) as chaos:
+        chaos.run(platform, SECONDS, KILLS)
     prove(own.bootstrap, platform.expected)
     payments = sum(
         event["data"]["kind"] == "recharge.succeeded" for event in documents(own.bootstrap, "notifications.v1")

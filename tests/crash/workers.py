@@ -84,6 +84,10 @@ class WorkerProcess:
         self.rebalances += len(self.adopted())
         return code
 
+    def started(self) -> bool:
+        """Tells whether there ever was a process."""
+        return hasattr(self, "process")
+
     def running(self) -> bool:
         """Tells whether the process has not ended."""
         return self.process.poll() is None
