@@ -6,8 +6,9 @@ import msgspec
 
 from processor.contracts import outputs
 from processor.domain.account import Account
-from processor.domain.audit import AuditedEntry, AuditedState, Books, Findings
+from processor.domain.audit import Books, Findings
 from processor.domain.audit_recharges import AuditedCommand, AuditedResult, Recharges
+from processor.domain.audit_records import AuditedEntry, AuditedState
 from processor.domain.ledger import Entry, RechargeRequest
 from processor.domain.messages import (
     AutopaySet,
@@ -115,6 +116,10 @@ class World:
         for tenant, account in self.accounts.items():
             self.states[tenant] = msgspec.json.decode(outputs.encode(account), type=AuditedState)
 
+    def audited(self) -> list[AuditedEntry]:
+        """Returns the ledger as an audit reads it."""
+        return [msgspec.convert(msgspec.to_builtins(entry), AuditedEntry) for entry in self.entries]
+
     def audit(self) -> tuple[list[str], Books, Findings]:
         findings = Findings()
         books = Books(findings)
@@ -123,12 +128,14 @@ class World:
             books.state(tenant, state)
         for command in self.commands:
             recharges.command(msgspec.convert(msgspec.to_builtins(command), AuditedCommand))
-        for entry in self.entries:
-            audited = msgspec.convert(msgspec.to_builtins(entry), AuditedEntry)
-            books.entry(audited)
+        audited = self.audited()
+        for entry in audited:
+            books.entry(entry)
             if entry.kind == "recharge":
-                recharges.entry(audited)
-        books.end_of_partitions()
+                recharges.entry(entry)
+        if suspects := books.suspects():
+            books.confirm(audited, suspects)
+        books.forget_events()
         recharges.results_trimmed = self.results_trimmed
         for result in self.results:
             recharges.result(result.source, result.id, msgspec.convert(msgspec.to_builtins(result.data), AuditedResult))

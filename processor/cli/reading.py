@@ -42,19 +42,26 @@ def end_offsets(conf: Mapping[str, Any], where: Iterable[tuple[str, int]]) -> di
 
 
 def read_committed(
-    conf: Mapping[str, Any], topic: str, partitions: Iterable[int] | None = None, newest: int | None = None
+    conf: Mapping[str, Any],
+    topic: str,
+    partitions: Iterable[int] | None = None,
+    newest: int | None = None,
+    since: Mapping[int, int] | None = None,
 ) -> Iterator[Message]:
     """Yields every committed record of a topic, or of some partitions, up to where it ends now.
 
-    With `newest`, only so many offsets at the end of each partition. Order holds within a partition; `conf` is
-    `client_conf(settings)`. Raises `TopicMissing`, `BrokerUnreachable`.
+    With `newest`, only so many offsets at the end of each partition; with `since`, from these offsets by partition.
+    Order holds within a partition; `conf` is `client_conf(settings)`. Raises `TopicMissing`, `BrokerUnreachable`.
     """
     chosen = range(partitions_of(conf, topic)) if partitions is None else partitions
     ends = end_offsets(conf, ((topic, partition) for partition in chosen))
-    open_ends = {partition: end for (_, partition), end in ends.items() if end > 0}
+    known = since or {}
+    open_ends = {partition: end for (_, partition), end in ends.items() if end > known.get(partition, 0)}
     if not open_ends:
         return
-    starts = {(topic, at): 0 if newest is None else max(end - newest, 0) for at, end in open_ends.items()}
+    starts = {
+        (topic, at): known.get(at, 0) if newest is None else max(end - newest, 0) for at, end in open_ends.items()
+    }
     with broker_errors(conf["bootstrap.servers"]), _Assigned(conf, starts) as consumer:
         while open_ends:
             for message in _take(consumer, POLL_S):

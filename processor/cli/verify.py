@@ -1,71 +1,60 @@
 """`credits verify`: recomputes every balance from the ledger and compares it with the published state."""
 
+import signal
 import sys
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
 
-from processor.cli.common import brokers_option, client_conf, json_option, make_settings
-from processor.contracts import inputs, topics
-from processor.domain.audit import AuditedEntry, AuditedState, Books, Findings
-from processor.domain.audit_recharges import AuditedCommand, AuditedResult, Recharges
-from processor.domain.errors import InputRejected
-from processor.domain.messages import RechargeDecided
+from processor.cli.common import CommandFailed, brokers_option, client_conf, json_option, make_settings
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
+    from collections.abc import Mapping
+
+    from processor.cli.auditing import Report
 
 SHOWN: Final = 20
-PARTITIONS_AT_ONCE: Final = 16
-"""Bounds the memory: the ids of applied events are kept for the partitions being read. Each turn costs 0.3 s."""
-
-
-class _EntryRecord(msgspec.Struct, gc=False):
-    data: AuditedEntry
-
-
-class _CommandRecord(msgspec.Struct, gc=False):
-    data: AuditedCommand
-
-
-_decode_entry = msgspec.json.Decoder(_EntryRecord).decode
-_decode_command = msgspec.json.Decoder(_CommandRecord).decode
-_decode_state = msgspec.json.Decoder(AuditedState).decode
-
-
-class Report(msgspec.Struct):
-    """What was checked and what was found; the `--json` output, with a finding per line of the table."""
-
-    tenants: int
-    entries: int
-    recharges: int
-    partial_tenants: int
-    seconds: float
-    drifts: int
-    findings: list[dict[str, str]]
+BEAT_S: Final = 1.0
 
 
 @click.command()
+@click.option("--follow", is_flag=True, help="Go on in rounds until SIGTERM, and export what is found as metrics.")
+@click.option(
+    "--every", type=click.FloatRange(min=1), default=60, show_default=True, help="Seconds between rounds of --follow."
+)
+@click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), default=9470, show_default=True, help="Of --follow; 0 is off."
+)
 @brokers_option
 @json_option
-def verify(brokers: str | None, as_json: bool) -> None:
+def verify(follow: bool, every: float, metrics_port: int, brokers: str | None, as_json: bool) -> None:
     """Recompute every balance from the ledger and compare it with the published state.
 
     May run at any time, also while workers are busy. Proves that no ledger entry is missing or doubled, that every
     event was applied once, that entries, lots and overdraft make up each balance to the micro, and that every recharge
     was asked for and credited once. Where retention has removed a tenant's first entries, only the rest is checked.
 
+    With --follow it stays: the first round reads everything, the following ones what has come since. Each drift is
+    logged, and credits_audit_drifts is above 0 until the auditor is started again.
+
     \b
     Examples:
       credits verify
       credits verify --json | jq .drifts
+      credits verify --follow --every 30
     """
-    settings = make_settings(brokers=brokers)
-    report = audit(client_conf(settings))
+    from processor.cli.auditing import Audit
+
+    conf = client_conf(make_settings(brokers=brokers))
+    if follow:
+        if as_json:
+            raise click.UsageError("--follow writes log lines, which are JSON where nobody watches: leave --json out")
+        sys.exit(1 if _follow(conf, every, metrics_port) else 0)
+    report = Audit(conf).round()
     if as_json:
+        import msgspec
+
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
         _show(report)
@@ -73,84 +62,58 @@ def verify(brokers: str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-def audit(conf: Mapping[str, Any]) -> Report:
-    """Reads states, commands, ledger and results, in this order, and judges them.
+def _follow(conf: "Mapping[str, Any]", every_s: float, port: int) -> int:
+    """Audits until it is told to stop; returns how many drifts were found."""
+    import structlog
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
-    Raises `TopicMissing` and `BrokerUnreachable`.
-    """
-    from processor.cli.reading import partitions_of, read_committed
+    from processor.cli.auditing import Audit
+    from processor.observability import logging as log_setup
+    from processor.observability.auditor import Auditor
+    from processor.observability.http import serve
 
-    began = time.monotonic()
-    findings = Findings()
-    books = Books(findings)
-    recharges = Recharges(findings, books)
-    for tenant, state in _states(conf).items():
-        books.state(tenant, state)
-    for message in read_committed(conf, topics.RECHARGE_COMMANDS):
-        recharges.command(_decode_command(_value(message)).data)
-    partitions = range(partitions_of(conf, topics.LEDGER))
-    for first in partitions[::PARTITIONS_AT_ONCE]:
-        for message in read_committed(conf, topics.LEDGER, partitions[first : first + PARTITIONS_AT_ONCE]):
-            entry = _decode_entry(_value(message)).data
-            books.entry(entry)
-            if entry.kind == "recharge":
-                recharges.entry(entry)
-        books.end_of_partitions()
-    _read_results(conf, recharges)
-    recharges.close()
-    stateless = books.stateless()
-    books.close(stateless - _states(conf).keys() if stateless else set())
-    return Report(
-        tenants=books.tenants,
-        entries=books.entries,
-        recharges=recharges.count,
-        partial_tenants=books.partial,
-        seconds=round(time.monotonic() - began, 3),
-        drifts=findings.count,
-        findings=[msgspec.to_builtins(finding) for finding in findings.kept],
-    )
-
-
-def _states(conf: Mapping[str, Any]) -> dict[str, AuditedState]:
-    """Reads the latest state of every tenant."""
-    from processor.cli.reading import read_committed
-
-    states: dict[str, AuditedState] = {}
-    for message in read_committed(conf, topics.ACCOUNT_STATE):
-        tenant, value = (message.key() or b"").decode(), message.value()
-        if value is None:
-            states.pop(tenant, None)
-        else:
-            states[tenant] = _decode_state(value)
-    return states
-
-
-def _read_results(conf: Mapping[str, Any], recharges: Recharges) -> None:
-    """Reads the results that the meter accepts; the others it parks, and they decide nothing."""
-    from processor.cli.reading import read_committed
-
-    seen: set[int] = set()
-    for message in read_committed(conf, topics.RECHARGE_RESULTS):
-        if message.partition() not in seen:
-            seen.add(message.partition())
-            recharges.results_trimmed |= message.offset() > 0
+    log_setup.configure()
+    log = structlog.get_logger()
+    registry = CollectorRegistry()
+    auditor = Auditor(registry, every_s)
+    ProcessCollector(registry=registry)
+    if port:
         try:
-            event = inputs.decode(topics.RECHARGE_RESULTS, message.value(), message.headers())
-        except InputRejected:
-            continue
-        assert isinstance(event, RechargeDecided)  # noqa: S101 - what the topic accepts
-        data = event.data
-        result = AuditedResult(data.recharge_id, data.tenant_id, data.status, data.amount_micros, data.decided_at)
-        recharges.result(event.source, event.id, result)
+            serve(port, registry, auditor.live, auditor.ready)
+        except OSError:
+            raise CommandFailed(f"metrics port {port} is in use: choose another with --metrics-port") from None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _told_to_stop)
+    audit, told, drifts = Audit(conf, follow=True, alive=auditor.alive), set[tuple[str, ...]](), 0
+    log.info("auditor started", every_s=every_s, port=port)
+    try:
+        while True:
+            report = audit.round()
+            drifts = report.drifts
+            for finding in report.findings:
+                if (drift := tuple(finding.values())) not in told:
+                    told.add(drift)
+                    log.error("drift", **finding)
+            auditor.audited(entries=report.entries, drifts=drifts, seconds=report.seconds)
+            log.info("audited", entries=report.entries, drifts=drifts, seconds=report.seconds, tenants=report.tenants)
+            rest_until = time.monotonic() + every_s
+            while (left_s := rest_until - time.monotonic()) > 0:
+                auditor.alive()
+                time.sleep(min(BEAT_S, left_s))
+    except _Stopped:
+        log.info("auditor stopped", drifts=drifts)
+    return drifts
 
 
-def _value(message: "Message") -> bytes:
-    value: bytes | None = message.value()
-    assert value is not None, "the meter writes no empty records to this topic"  # noqa: S101
-    return value
+class _Stopped(Exception):  # noqa: N818 - no error
+    """A signal asked to stop. The auditor writes nothing, so it may stop anywhere."""
 
 
-def _show(report: Report) -> None:
+def _told_to_stop(*_: object) -> None:
+    raise _Stopped
+
+
+def _show(report: "Report") -> None:
     from rich.console import Console
     from rich.table import Column, Table
 

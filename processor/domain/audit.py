@@ -1,8 +1,9 @@
 """Recomputes every balance from the ledger and compares it with the published state: pure, one pass, while all runs.
 
-The caller reads the state first and the ledger afterwards, so the ledger reaches at least as far as the state. A ledger
-that retention has trimmed proves less: a tenant whose first entry is not its first ever starts from the balance before
-that entry, and its lots are not compared.
+The caller reads the state first and the ledger afterwards, so the ledger reaches at least as far as the state. It may
+go on in rounds: the states that are new, then the entries that are new. A ledger that retention has trimmed proves
+less: a tenant whose first entry is not its first ever starts from the balance before that entry, and its lots are not
+compared.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from processor.domain.ledger import EntryKind, LotChange
+from processor.domain.audit_records import AuditedEntry, AuditedState
+from processor.domain.audit_repeats import Repeats, repeated
 from processor.domain.money import Micros, show
 
 FindingKind = Literal[
@@ -64,57 +66,6 @@ class Findings:
             self.kept.append(Finding(kind, tenant_id, str(at), message))
 
 
-class AuditedEntry(Struct, gc=False):
-    """What the audit reads of a ledger entry."""
-
-    tenant_id: str
-    revision: int
-    kind: EntryKind
-    event_id: str
-    event_source: str
-    occurred_at: datetime
-    recorded_at: datetime
-    amount_micros: Micros
-    balance_micros: Micros
-    currency: str
-    lots: list[LotChange]
-
-
-class AuditedLot(Struct, gc=False):
-    """What the audit reads of a lot in the state."""
-
-    lot_id: str
-    remaining_micros: Micros
-
-
-class AuditedDecision(Struct, gc=False):
-    """A final result of a recharge that the state remembers."""
-
-    recharge_id: str
-    status: str
-
-
-class AuditedRecharge(Struct, gc=False):
-    """What the audit reads of the recharge state machine."""
-
-    sequence: int = 0
-    in_flight: str | None = None
-    attempt: int = 1
-    decided: list[AuditedDecision] = []
-
-
-class AuditedState(Struct, gc=False):
-    """What the audit reads of a record of `account.state.v1`."""
-
-    tenant_id: str
-    revision: int
-    balance_micros: Micros
-    overdraft_micros: Micros
-    currency: str
-    lots: list[AuditedLot]
-    recharge: AuditedRecharge
-
-
 class _Fold(Struct):
     """A tenant's account as its ledger entries tell it so far; `lots` is None when earlier entries are missing."""
 
@@ -123,18 +74,23 @@ class _Fold(Struct):
     overdraft_micros: Micros = 0
     lots: dict[str, Micros] | None = None
     trimmed_before: datetime | None = None
-    compared: bool = False
 
 
 class Books:
-    """Folds the ledger and compares it with the states. Call `state` for all of them, then `entry`, then `close`."""
+    """Folds the ledger and compares it with the states. A round is `state` for all, `entry` for all, then `close`.
 
-    def __init__(self, findings: Findings) -> None:
+    Memory is constant per tenant, and eight bytes per entry until `forget_events`, or up to `remembered` entries.
+    """
+
+    def __init__(self, findings: Findings, remembered: int | None = None) -> None:
         self.entries = 0
         self._findings = findings
         self._states: dict[str, AuditedState] = {}
         self._folds: dict[str, _Fold] = {}
-        self._applied: dict[tuple[str, str, str], set[str]] = {}
+        self._open: set[str] = set()
+        """Tenants whose latest state has not been compared."""
+        self._lost: set[str] = set()
+        self._repeats = Repeats(remembered)
 
     @property
     def tenants(self) -> int:
@@ -150,8 +106,13 @@ class Books:
         """Takes the latest state of a tenant; None is a tombstone."""
         if state is None:
             self._states.pop(tenant_id, None)
-        else:
-            self._states[tenant_id] = state
+            self._open.discard(tenant_id)
+            return
+        self._states[tenant_id] = state
+        self._open.add(tenant_id)
+        fold = self._folds.get(tenant_id)
+        if fold is not None and fold.revision == state.revision:  # its entries were read in an earlier round
+            self._compare(fold, state)
 
     def states(self) -> Iterable[AuditedState]:
         """Returns the states as they were read."""
@@ -187,24 +148,34 @@ class Books:
         fold.revision = entry.revision
         fold.balance_micros = entry.balance_micros
         self._move(fold, entry)
-        self._once(entry)
-        if not fold.compared:
-            state = self._states.get(tenant)
-            if state is not None and state.revision == entry.revision:
-                self._compare(fold, state)
+        self._repeats.add(entry)
+        if tenant in self._open and (state := self._states[tenant]).revision == entry.revision:
+            self._compare(fold, state)
 
-    def end_of_partitions(self) -> None:
-        """Forgets the event ids: all entries of the tenants so far have been read."""
-        self._applied.clear()
+    def suspects(self) -> set[int]:
+        """Returns digests of events that may have been applied twice, of the entries since the last call.
+
+        Where there are any, the caller reads all entries of these partitions again, with `confirm`.
+        """
+        return self._repeats.suspects()
+
+    def confirm(self, entries: Iterable[AuditedEntry], suspects: set[int]) -> None:
+        """Judges suspects by all entries of their partitions, read once more."""
+        for entry in repeated(entries, suspects):
+            message = f"event {entry.event_id} has a {entry.kind} before"
+            self._findings.add("applied_twice", entry.tenant_id, f"r{entry.revision}", message)
+
+    def forget_events(self) -> None:
+        """Frees the memory for the events: the entries to come are of other tenants."""
+        self._repeats.forget()
 
     def close(self, lost: set[str]) -> None:
         """Judges what only the end shows; `lost` are the tenants still without a state after it was read once more."""
-        for tenant in sorted(lost):
+        for tenant in sorted(lost - self._lost):
+            self._lost.add(tenant)
             self._findings.add("state_missing", tenant, "", "there are ledger entries and no state")
-        for tenant, state in self._states.items():
-            fold = self._folds.get(tenant) or _Fold(lots={})
-            if fold.compared:
-                continue
+        for tenant in sorted(self._open):
+            state, fold = self._states[tenant], self._folds.get(tenant) or _Fold(lots={})
             if fold.revision < state.revision:
                 self._findings.add(
                     "ledger_too_short",
@@ -214,6 +185,7 @@ class Books:
                 )
             elif state.revision == 0:
                 self._compare(_Fold(lots={}), state)
+        self._open.clear()
 
     def _first(self, entry: AuditedEntry) -> _Fold:
         if entry.revision == 1:
@@ -255,26 +227,9 @@ class Books:
             self._findings.add("overdraft_below_zero", entry.tenant_id, f"r{entry.revision}", message)
             fold.lots = None
 
-    def _once(self, entry: AuditedEntry) -> None:
-        """An event yields at most one entry of each kind; expiry is due to time and only noticed by an event."""
-        if entry.kind == "expiry":
-            return
-        key = entry.tenant_id, entry.kind, entry.event_source
-        applied = self._applied.get(key)
-        if applied is None:
-            applied = self._applied[key] = set()
-        if entry.event_id in applied:
-            self._findings.add(
-                "applied_twice",
-                entry.tenant_id,
-                f"r{entry.revision}",
-                f"event {entry.event_id} has a {entry.kind} before",
-            )
-        applied.add(entry.event_id)
-
     def _compare(self, fold: _Fold, state: AuditedState) -> None:
         """Holds the state against the ledger at the state's revision."""
-        fold.compared = True
+        self._open.discard(state.tenant_id)
         at = f"r{state.revision}"
         pairs: tuple[tuple[FindingKind, Micros, Micros], ...] = (
             ("balance_differs", fold.balance_micros, state.balance_micros),

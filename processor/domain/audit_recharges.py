@@ -8,7 +8,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from processor.domain.audit import AuditedEntry, Books, Findings
+from processor.domain.audit import Books, Findings
+from processor.domain.audit_records import AuditedEntry
 from processor.domain.money import Micros, show
 
 

@@ -17,6 +17,7 @@ from processor.domain.deck_lint import Kind
 from processor.domain.errors import REASONS
 from processor.domain.ledger import EntryKind, NoticeKind
 from processor.domain.tariff import Row, billed_seconds
+from processor.observability.auditor import Auditor
 from processor.observability.registry import worker_registry
 from processor.payments.counters import Payments
 from processor.settings import Settings
@@ -41,9 +42,10 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    payments = CollectorRegistry()
-    Payments(payments)
-    families = [*worker_registry().collect(), *payments.collect()]
+    others = CollectorRegistry()
+    Payments(others)
+    Auditor(others, every_s=60)
+    families = [*worker_registry().collect(), *others.collect()]
     names = [family.name + ("_total" if family.type == "counter" else "") for family in families]
     assert first_cells(REFERENCE / "metrics.md") == names
     assert [family.name for family in families if not family.documentation] == []

@@ -86,6 +86,12 @@ CASES = [
         {90: False, 110: False},
     ),
     Case(
+        "CreditsInvariantViolated",
+        "the auditor finds a drift, which stays until it is started again",
+        {"credits_audit_drifts": "0x10 2x20 _x3 0x10"},
+        {9: False, 12: True, 30: True, 36: False},
+    ),
+    Case(
         "CreditsWorkerDown",
         "it does not answer for a while",
         {f"up{{{WORKER}}}": "1x5 0x10 1x10"},

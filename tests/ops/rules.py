@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from processor.observability.auditor import Auditor
 from processor.observability.registry import worker_registry
 from processor.payments.counters import Payments
 
@@ -75,8 +76,9 @@ def names_in(expression: str) -> set[str]:
 
 
 def served() -> dict[str, str]:
-    """Returns every series that a worker or a payment worker serves, with the name of its metric."""
-    payments = CollectorRegistry()
-    Payments(payments)
-    families = [*worker_registry().collect(), *payments.collect()]
+    """Returns every series that a worker, a payment worker or an auditor serves, with the name of its metric."""
+    others = CollectorRegistry()
+    Payments(others)
+    Auditor(others, every_s=60)
+    families = [*worker_registry().collect(), *others.collect()]
     return {sample.name: family.name for family in families for sample in family.samples}

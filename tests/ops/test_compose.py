@@ -21,8 +21,8 @@ PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "p
 
 
 def test_the_services_are_those_of_the_product() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "worker-1", "worker-2", "payment-worker", "prometheus", "grafana"}
-    assert OURS == ["topics", "worker-1", "worker-2", "payment-worker"]
+    assert OURS == ["topics", "worker-1", "worker-2", "payment-worker", "auditor"]
+    assert set(SERVICES) == {"kafka", *OURS, "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -77,6 +77,7 @@ def test_services_start_when_what_they_need_is_there() -> None:
         "worker-1": {"topics": "service_completed_successfully"},
         "worker-2": {"topics": "service_completed_successfully"},
         "payment-worker": {"topics": "service_completed_successfully"},
+        "auditor": {"topics": "service_completed_successfully"},
         "prometheus": {"worker-1": "service_healthy"},
         "grafana": {"prometheus": "service_healthy"},
     }
@@ -119,13 +120,14 @@ def test_kafka_has_all_that_a_single_node_needs_because_one_variable_discards_th
 
 def test_prometheus_scrapes_the_ports_that_are_served() -> None:
     targets = {t for job in PROMETHEUS["scrape_configs"] for group in job["static_configs"] for t in group["targets"]}
-    payments = SERVICES["payment-worker"]["command"]
+    commands = {name: SERVICES[name]["command"] for name in ("payment-worker", "auditor")}
     assert targets == {
         *(f"{name}:{SERVICES[name]['environment']['CREDITS_METRICS_PORT']}" for name in ("worker-1", "worker-2")),
-        f"payment-worker:{payments[payments.index('--metrics-port') + 1]}",
+        *(f"{name}:{words[words.index('--metrics-port') + 1]}" for name, words in commands.items()),
         "127.0.0.1:9090",
     }
-    for name, path in {"worker-1": "ready", "worker-2": "ready", "payment-worker": "metrics"}.items():
+    paths = {"worker-1": "ready", "worker-2": "ready", "payment-worker": "metrics", "auditor": "ready"}
+    for name, path in paths.items():
         port = next(target for target in targets if target.startswith(f"{name}:")).split(":")[1]
         assert f"127.0.0.1:{port}/{path}" in SERVICES[name]["healthcheck"]["test"][-1]
 

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes a working worker and payment worker: every rule and every panel finds its data."""
+"""A real Prometheus scrapes a working worker, payment worker and auditor: every rule and every panel finds its data."""
 
 import re
 import subprocess
@@ -53,8 +53,8 @@ def _prometheus() -> str:
 
 @pytest.fixture
 def scraper(_prometheus: str, topics: str, tmp_path: Path) -> Iterator[Scraper]:
-    """A Prometheus with the project's rules beside a worker, a payment worker and a platform that has sent usage."""
-    ports = {"credits-worker": free_port(), "credits-payment-worker": free_port()}
+    """A Prometheus with the project's rules beside all that is scraped, and a platform that has sent usage."""
+    ports = {job: free_port() for job in ("credits-worker", "credits-payment-worker", "credits-auditor")}
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(PROMETHEUS / "*.rules.yml")],
@@ -73,13 +73,15 @@ def scraper(_prometheus: str, topics: str, tmp_path: Path) -> Iterator[Scraper]:
     ]
     paying = [sys.executable, "-m", "processor.cli", "payment-worker", "--brokers", topics, "--latency", "0.01"]
     paying += ["--data-dir", str(tmp_path / "p"), "--metrics-port", str(ports["credits-payment-worker"])]
+    auditing = [sys.executable, "-m", "processor.cli", "verify", "--follow", "--every", "1", "--brokers", topics]
+    auditing += ["--metrics-port", str(ports["credits-auditor"])]
     deck = write_deck(tmp_path / "deck.csv")
     patient = {"CREDITS_TRANSACTION_TIMEOUT_S": "60", "CREDITS_SESSION_TIMEOUT_S": "60"}
     port = str(ports["credits-worker"])
     worker = WorkerProcess(topics, tmp_path / "w", deck, CREDITS_METRICS_PORT=port, **patient).start()
     with ExitStack() as running, (tmp_path / "other.log").open("w") as log:
         running.callback(worker.kill)
-        for command in (scraped, paying):
+        for command in (scraped, paying, auditing):
             process = running.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
             running.callback(process.terminate)
         found = Scraper(listen)
@@ -87,7 +89,7 @@ def scraper(_prometheus: str, topics: str, tmp_path: Path) -> Iterator[Scraper]:
         wait_until("Prometheus answers", found.ready)
         platform = Platform(topics, seed=3, tenants=20)
         platform.open_accounts()
-        wait_until("both are scraped", lambda: found.has_data("count(up == 1) == 2"))
+        wait_until("all are scraped", lambda: found.has_data("count(up == 1) == 3"))
         for _ in range(10):
             platform.emit(200)
             platform.producer.flush()

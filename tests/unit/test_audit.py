@@ -7,7 +7,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from processor.domain.audit import FINDINGS_KEPT, FindingKind
+from processor.domain.audit import FINDINGS_KEPT, Books, FindingKind, Findings
+from processor.domain.audit_repeats import Repeats, cause, repeated
 from processor.domain.ledger import Entry, LotChange
 from processor.domain.messages import Adjusted, AdjustedData, Tick
 from tests.worlds import UNIT, World, lived
@@ -272,3 +273,57 @@ def test_findings_are_bounded_and_all_counted():
     _, _, findings = world.audit()
     assert findings.count == FINDINGS_KEPT + 500
     assert len(findings.kept) == FINDINGS_KEPT
+
+
+def test_a_second_round_goes_on_where_the_first_one_ended() -> None:
+    world = lived()
+    findings = Findings()
+    books = Books(findings, remembered=10)
+    read = [0]
+
+    def round_() -> None:
+        world.publish()
+        for tenant, state in world.states.items():
+            books.state(tenant, state)
+        for entry in world.audited()[read[0] :]:
+            books.entry(entry)
+        read[0] = len(world.entries)
+        if suspects := books.suspects():
+            books.confirm(world.audited(), suspects)
+        books.close(books.stateless())
+
+    for _ in range(5):
+        round_()
+        world.call("a", 3)
+        world.fund("b", 50)
+    assert (findings.kept, books.entries) == ([], len(world.entries) - 2)
+    round_()
+    earlier = world.entries[-2]
+    world.call("a", 1)
+    world.entries[-1].event_id = earlier.event_id
+    round_()
+    assert [(finding.kind, finding.tenant_id) for finding in findings.kept] == [("applied_twice", "a")]
+    world.fund("b", 50)
+    world.accounts["b"].balance_micros += 1
+    round_()
+    assert [finding.kind for finding in findings.kept[1:]] == ["balance_differs"]
+
+
+@pytest.mark.parametrize("remembered", [None, 1, 3, 100])
+def test_a_repetition_is_suspected_within_what_is_remembered_and_confirmed_by_reading_again(remembered) -> None:
+    world = World()
+    world.fund("a", 50)
+    for _ in range(20):
+        world.call("a", 1)
+    entries = world.audited()
+    repeats, suspected = Repeats(remembered), []
+    for entry in entries:
+        repeats.add(entry)
+        assert repeats.suspects() == set()
+    for distance in (1, 2, 7):
+        repeats.add(entries[-distance])
+        suspected.append(bool(repeats.suspects()))
+    assert suspected == [True, remembered != 1, remembered in (None, 100)]
+    twice = [*entries, entries[5]]
+    assert list(repeated(twice, {hash(cause(entries[5]))})) == [entries[5]]
+    assert list(repeated(twice, {hash(cause(entries[6]))})) == [], "digests that agree by chance are no finding"
