@@ -17,13 +17,18 @@ DELETED_S = 20.0
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[EmbeddedBroker]:
-    """A running broker for the whole session; tests that freeze or kill one start their own."""
+def kafka_fetched() -> None:
+    """What a broker needs is on this machine."""
     try:
         artifacts.jars()
         artifacts.java()
     except BrokerError as error:
         pytest.skip(f"no broker: {error}")
+
+
+@pytest.fixture(scope="session")
+def broker(kafka_fetched: None) -> Iterator[EmbeddedBroker]:
+    """A running broker for the whole session; tests that freeze or kill one start their own."""
     with EmbeddedBroker() as running:
         yield running
 

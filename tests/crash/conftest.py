@@ -14,8 +14,8 @@ KIP_848_SESSION = {"group.consumer.session.timeout.ms": str(SESSION_TIMEOUT_S * 
 
 
 @pytest.fixture
-def own(broker: EmbeddedBroker) -> Iterator[EmbeddedBroker]:
-    """A fresh broker with every topic that a test may kill, freeze or fill; `broker` has made sure that one can run."""
+def own(kafka_fetched: None) -> Iterator[EmbeddedBroker]:
+    """A fresh broker with every topic that a test may kill, freeze or restart."""
     with EmbeddedBroker(properties=KIP_848_SESSION) as running:
         done = stream_topics.apply(running.bootstrap, PARTITIONS, 1)
         assert not done.problems
