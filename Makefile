@@ -11,7 +11,7 @@ export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
 REFUSED := AGPL;Affero;SSPL;Commons Clause
 
-.PHONY: help setup demo test lint bench bench-core chaos matrix schemas reference dashboards docs docs-serve audit clean
+.PHONY: help setup demo test lint bench bench-core bench-console chaos matrix schemas reference dashboards docs docs-serve audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: setup  ## what the README's figures come from
 
 bench-core: setup  ## microseconds per event of every stage of the pure core
 	@$(BIN)/python benchmarks/core.py
+
+bench-console: setup  ## ledger entries per second into the console's read model, and how fast it answers meanwhile
+	@$(BIN)/python benchmarks/console.py
 
 chaos: setup  ## kill, freeze and restart workers and broker for SECONDS, at least KILLS times, then prove the books
 	@CREDITS_CHAOS_SECONDS=$(SECONDS) CREDITS_CHAOS_KILLS=$(KILLS) CREDITS_CHAOS_SEED=$(SEED) \

@@ -1,13 +1,11 @@
-"""The console: ledger entries per second into its read model on one core, and how long `authorize` takes meanwhile.
-
-    .venv/bin/python benchmarks/console.py [--entries 500000] [--tenants 2000] [--json]
+"""`make bench-console`: ledger entries per second into the console's read model on one core, and how fast it answers.
 
 A real broker holds the entries, as the meter writes them, before `credits console` starts on its own core. The rate is
 that of the whole process: fetch, decode, store, commit. `authorize` is asked over HTTP, one request after the other,
-while the console is idle and while it catches up.
+while the console is idle and while it catches up; how much of that is the machine and the way to it, an `empty` request
+tells, which is refused before it reaches the application.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -15,8 +13,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import httpx
-import msgspec
+import runs
 from harness import Program, fresh_broker
 from load import producer
 
@@ -31,6 +30,7 @@ NOW = datetime.now(UTC)
 COUNTRIES = ("GB", "US", "FR", "DE", "JP", "IN", "BR", "ZA")
 QUESTION = {"call_type": "user_out", "number": "+442079460000", "credits_licensed": True}
 PATIENCE_S = 600.0
+ASKED_IDLE = 2000
 
 
 def publish(brokers: str, entries: int, tenants: int) -> None:
@@ -76,14 +76,10 @@ def publish(brokers: str, entries: int, tenants: int) -> None:
     out.flush(60)
 
 
-def percentiles(samples_ms: list[float]) -> dict[str, float]:
+def percentiles(name: str, samples_ms: list[float]) -> runs.Figures:
     ranked = sorted(samples_ms)
-    return {
-        "requests": len(ranked),
-        "p50_ms": round(ranked[len(ranked) // 2], 2),
-        "p99_ms": round(ranked[int(len(ranked) * 0.99)], 2),
-        "max_ms": round(ranked[-1], 2),
-    }
+    p50, p99 = ranked[len(ranked) // 2], ranked[int(len(ranked) * 0.99)]
+    return {f"{name}_p50_ms": round(p50, 2), f"{name}_p99_ms": round(p99, 2), f"{name}_max_ms": round(ranked[-1], 2)}
 
 
 def ask(client: httpx.Client) -> float:
@@ -92,6 +88,15 @@ def ask(client: httpx.Client) -> float:
     answer = client.post("/v1/accounts/tenant-00000/authorize", json=QUESTION)
     taken = (time.perf_counter() - start) * 1000
     assert answer.status_code == 200, answer.text
+    return taken
+
+
+def empty(client: httpx.Client) -> float:
+    """Sends a request that is refused by its announced length; returns its milliseconds."""
+    start = time.perf_counter()
+    answer = client.get("/", headers={"Content-Length": "9999999"})
+    taken = (time.perf_counter() - start) * 1000
+    assert answer.status_code == 413, answer.text
     return taken
 
 
@@ -107,7 +112,7 @@ def wait_until_up(client: httpx.Client, console: Program) -> None:
     raise TimeoutError("the console does not answer")
 
 
-def measure(entries: int, tenants: int, *, disturb: bool) -> dict[str, object]:
+def measure(entries: int, tenants: int, *, disturb: bool) -> runs.Figures:
     """Lets a console catch up; with `disturb` it is asked for authorizations all the while."""
     with fresh_broker() as brokers, tempfile.TemporaryDirectory() as directory:
         publish(brokers, entries, tenants)
@@ -118,40 +123,49 @@ def measure(entries: int, tenants: int, *, disturb: bool) -> dict[str, object]:
         with Program([*command, "--data-dir", str(home)], {}, home / "log") as console:
             wait_until_up(client, console)
             first, started, used = client.get("/v1/status").json()["stored_records"], time.monotonic(), console.cpu_s()
-            busy = []
+            busy, bare = [], []
             while (stored := client.get("/v1/status").json()["stored_records"]) < entries + tenants:
                 console.check()
                 assert time.monotonic() < started + PATIENCE_S, f"only {stored} records"
                 if disturb and stored > tenants:
-                    busy.append(ask(client))
+                    busy += [ask(client) for _ in range(5)]
+                    bare.append(empty(client))
                 else:
                     time.sleep(0.1)
             took, cpu = time.monotonic() - started, console.cpu_s() - used
-            idle = [ask(client) for _ in range(1000)]
-            return {
-                "entries_per_second": round((stored - first) / took),
-                "entries_per_cpu_second": round((stored - first) / cpu),
-                "cpu_s_per_million": round(cpu / (stored - first) * 1e6, 1),
+            figures: runs.Figures = {
+                "entries_per_s": round((stored - first) / took),
+                "cpu_us_per_entry": round(cpu / (stored - first) * 1e6, 1),
                 "peak_mib": console.peak_mib(),
                 "database_bytes_per_entry": round((home / "console" / "console.sqlite").stat().st_size / entries),
-                "authorize_idle": percentiles(idle),
-                "authorize_while_catching_up": percentiles(busy) if busy else None,
             }
+            if disturb:
+                figures |= percentiles("authorize", busy) | percentiles("empty", bare)
+                return figures
+            used = console.cpu_s()
+            idle = [ask(client) for _ in range(ASKED_IDLE)]
+            figures["authorize_cpu_ms"] = round((console.cpu_s() - used) / ASKED_IDLE * 1000, 2)
+            return figures | percentiles("authorize_idle", idle)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--entries", type=int, default=500_000)
-    parser.add_argument("--tenants", type=int, default=2000)
-    parser.add_argument("--json", action="store_true", dest="as_json")
-    given = parser.parse_args()
-    found = {
-        "entries": given.entries,
-        "tenants": given.tenants,
-        "catching_up": measure(given.entries, given.tenants, disturb=False),
-        "catching_up_under_requests": measure(given.entries, given.tenants, disturb=True),
+@click.command()
+@click.option("--entries", type=click.IntRange(1000), default=500_000, show_default=True)
+@click.option("--tenants", type=click.IntRange(1), default=2000, show_default=True)
+@click.option("--record/--no-record", default=True, show_default=True, help=f"Append to {runs.DIRECTORY.name}/.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(entries: int, tenants: int, record: bool, as_json: bool) -> None:
+    """Measure the console on this machine and compare with its last recorded run."""
+    cases = {
+        "catching up": measure(entries, tenants, disturb=False),
+        "catching up, asked": measure(entries, tenants, disturb=True),
     }
-    print(json.dumps(found) if given.as_json else msgspec.json.format(json.dumps(found)))
+    run = runs.new_run(cases, {"entries": entries, "tenants": tenants}, "console")
+    if as_json:
+        click.echo(json.dumps(run, indent=2))
+    else:
+        runs.show(run)
+    if record:
+        runs.append(run)
 
 
 if __name__ == "__main__":
