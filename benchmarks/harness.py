@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -71,8 +71,15 @@ class Program:
 
     def peak_mib(self) -> int:
         """The largest resident memory so far."""
+        return self._memory_mib("VmHWM")
+
+    def memory_mib(self) -> int:
+        """The resident memory now."""
+        return self._memory_mib("VmRSS")
+
+    def _memory_mib(self, name: str) -> int:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+        return int(status.partition(f"{name}:")[2].split()[0]) // 1024
 
 
 def worker(brokers: str, directory: Path, rates: Path, **more: str) -> Program:
@@ -96,8 +103,19 @@ class Point(NamedTuple):
     cpu_s: float
 
 
-def follow(program: Program, brokers: str, group: str, topic: str, total: int, timeout_s: float) -> dict[str, float]:
-    """Polls the group's committed offsets until all records are done; rates count from the first commit to the last."""
+def follow(
+    program: Program,
+    brokers: str,
+    group: str,
+    topic: str,
+    total: int,
+    timeout_s: float,
+    watch: Callable[[Point], None] = lambda _: None,
+) -> dict[str, float]:
+    """Polls the group's committed offsets until all records are done; rates count from the first commit to the last.
+
+    `watch` sees every look.
+    """
     began_s = time.monotonic()
     first = half = last = None
     with _committed(brokers, group, topic) as read:
@@ -105,6 +123,7 @@ def follow(program: Program, brokers: str, group: str, topic: str, total: int, t
             time.sleep(POLL_S)
             program.check()
             point = Point(time.monotonic(), read(), program.cpu_s())
+            watch(point)
             if first is None and point.records:
                 first = point
             if half is None and point.records >= total / 2:

@@ -1,9 +1,13 @@
 """`credits verify` on a real broker: an honest set of topics passes, a planted drift does not."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 
+import httpx
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +18,8 @@ from processor.cli.verify import verify
 from processor.contracts import outputs
 from processor.contracts import topics as names
 from processor.domain.ledger import Entry
+from processor.embedded.broker import free_port
+from tests.crash.workers import wait_until
 from tests.worlds import World, lived
 
 Record = tuple[str, str, bytes]
@@ -137,6 +143,65 @@ def test_the_table_is_bounded_and_the_rest_counted(topics):
     assert result.exit_code == 1
     assert result.output.count("revision_repeated") == 20
     assert "… and 30 more" in result.output
+
+
+def test_an_auditor_goes_on_in_rounds_and_tells_of_a_drift(topics, tmp_path):
+    world = lived()
+    write(topics, records(world))
+    port = free_port()
+    command = [sys.executable, "-m", "processor.cli", "verify", "--follow", "--every", "1", "--brokers", topics]
+    with (tmp_path / "log").open("w") as log:
+        auditor = subprocess.Popen([*command, "--metrics-port", str(port)], stdout=log, stderr=log)
+    http = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+
+    def answers(path: str, expected: str) -> bool:
+        assert auditor.poll() is None, (tmp_path / "log").read_text()
+        try:
+            return expected in http.get(path).text
+        except httpx.TransportError:
+            return False
+
+    def go_on(known: int) -> None:
+        states = [(names.ACCOUNT_STATE, tenant, outputs.encode(account)) for tenant, account in world.accounts.items()]
+        entries = [(names.LEDGER, entry.tenant_id, outputs.entry_record(entry)) for entry in world.entries[known:]]
+        write(topics, [*entries, *states])
+
+    try:
+        wait_until("the first round is over", lambda: answers("/ready", "ok"), 120)
+        assert answers("/live", "ok")
+        assert answers("/metrics", f"credits_audit_entries_total {float(len(world.entries))}")
+        assert answers("/metrics", "credits_audit_drifts 0.0")
+        known = len(world.entries)
+        world.call("a", 1)
+        world.fund("c", 50)
+        go_on(known)
+        wait_until(
+            "what came since is read", lambda: answers("/metrics", f"entries_total {float(len(world.entries))}"), 120
+        )
+        assert answers("/metrics", "credits_audit_drifts 0.0")
+        known = len(world.entries)
+        world.call("c", 1)
+        world.accounts["c"].balance_micros += 1
+        go_on(known)
+        wait_until("the drift is told", lambda: answers("/metrics", "credits_audit_drifts 1.0"), 120)
+        auditor.send_signal(signal.SIGTERM)
+        assert auditor.wait(60) == 1
+    finally:
+        auditor.kill()
+        auditor.wait()
+        http.close()
+    [drift] = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if '"event": "drift"' in line]
+    assert (drift["kind"], drift["tenant_id"], drift["level"]) == ("balance_differs", "c", "error")
+
+
+def test_a_repetition_under_its_own_revision_is_found_by_reading_again(topics):
+    world = lived()
+    world.call("b", 1)
+    world.entries[-1].event_id = next(each for each in world.entries if each.tenant_id == "b").event_id
+    world.entries[-1].kind = "fund"
+    world.publish()
+    write(topics, records(world))
+    assert "applied_twice" in found(run(topics, "--json"))
 
 
 @pytest.mark.parametrize("as_json", [False, True])
