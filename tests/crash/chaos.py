@@ -114,7 +114,7 @@ class Chaos:
                     self._strike(fault)
                 while time.monotonic() < until or self._done["kill"] < kills:
                     self._strike(self._course.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
-            wait_until("all input committed", self._drained, PATIENCE_S)
+            wait_until("all input committed", self._drained, PATIENCE_S, pause_s=0.25)
         for worker in self._running():
             assert worker.terminate() == 0
 

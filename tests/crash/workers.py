@@ -19,7 +19,7 @@ SESSION_TIMEOUT_S = 3
 TRANSACTION_TIMEOUT_S = 3
 
 
-def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 60.0, pause_s: float = 0.05) -> None:
+def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 120.0, pause_s: float = 0.05) -> None:
     """Polls a condition; fails with its name when the time is over."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -77,7 +77,7 @@ class WorkerProcess:
         self.signal(signal.SIGTERM)
         return self.ended()
 
-    def ended(self, timeout_s: float = 60.0) -> int:
+    def ended(self, timeout_s: float = 120.0) -> int:
         """Waits for the end of the process and returns its exit code (negative: killed by that signal)."""
         code = self.process.wait(timeout_s)
         self.deaths.append(code)
@@ -166,4 +166,4 @@ def drained(bootstrap: str, *workers: WorkerProcess) -> None:
                 worker.start()
         return lag(bootstrap) == 0
 
-    wait_until("all input committed", empty, 90)
+    wait_until("all input committed", empty, 180, pause_s=0.25)
