@@ -134,14 +134,14 @@ def list_tokens(database: str | None, data_dir: Path | None) -> None:
 @_database
 @_data_dir
 def revoke(name: str, database: str | None, data_dir: Path | None) -> None:
-    """End a token and the sessions that were opened with it.
+    """End a token and the sessions that were opened with it, or those of somebody who signed in as NAME otherwise.
 
     \b
     Example:
       credits console token revoke finance
     """
     if not _access(make_settings(data_dir=data_dir, console_database=database)).revoke_token(name):
-        raise CommandFailed(f"there is no token named {name!r}: `credits console token list` shows them")
+        raise CommandFailed(f"there is no token and no session named {name!r}: `credits console token list` shows them")
 
 
 def _serve(settings: Settings, host: str, port: int, public_url: str | None, rebuild: bool) -> None:

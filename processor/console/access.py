@@ -124,10 +124,12 @@ class Access:
         return token
 
     def revoke_token(self, name: str) -> bool:
-        """Ends a token and the sessions that were opened with it; False when there was none of that name."""
+        """Ends a token and every session of its name, also one without a token; False when there was neither."""
         with self._engine.begin() as connection:
-            connection.execute(delete(SESSIONS).where(SESSIONS.c.name == name))
-            return connection.execute(delete(TOKENS).where(TOKENS.c.name == name)).rowcount > 0
+            ended = [
+                connection.execute(delete(each).where(each.c.name == name)).rowcount for each in (SESSIONS, TOKENS)
+            ]
+        return sum(ended) > 0
 
     def tokens(self) -> list[tuple[Principal, int]]:
         """Lists the tokens with the time at which each expires, without their secrets."""

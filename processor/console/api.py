@@ -15,10 +15,19 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BeforeValidator
 
-from processor.console import answers, problems
+from processor.console import answers
 from processor.console.access import Principal, Role
-from processor.console.asked import AdjustRequest, AutopayRequest, Body, FundRequest, LicencesRequest, ResetRequest
+from processor.console.asked import (
+    AdjustRequest,
+    AutopayRequest,
+    Body,
+    FundRequest,
+    LicencesRequest,
+    ResetRequest,
+    written_out,
+)
 from processor.console.authorization import Answer, Question, authorize
 from processor.console.commands import CommandNotStoredError, KeyReusedError
 from processor.console.problems import NOT_FOUND, ProblemDetails, ProblemError
@@ -27,7 +36,7 @@ from processor.console.state import State
 from processor.console.tenants import segment_of, tenant_of
 
 EVERY_PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ProblemDetails, "content": {problems.MEDIA_TYPE: {}}} for status in (401, 403, 404, 413, 422)
+    status: {"model": ProblemDetails} for status in (400, 401, 403, 404, 413, 422)
 }
 COMMAND_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     202: {"model": answers.Command, "description": "Stored; the meter has not decided yet. `Location` will tell."},
@@ -69,6 +78,9 @@ _bearer = HTTPBearer(auto_error=False, description="A token made with `credits c
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items per page at most.")]
 Number = Annotated[int | None, Query(ge=0, lt=2**63, description="`next_cursor` of the page before.")]
+
+
+Moment = Annotated[datetime, BeforeValidator(written_out)]
 
 
 async def state_of(request: Request) -> State:
@@ -145,8 +157,8 @@ async def entries_filter(
     kind: Annotated[Literal["charge", "fund", "recharge", "refund", "expiry", "adjustment"] | None, Query()] = None,
     decision: Annotated[Literal["free", "pool", "credits", "split", "refused"] | None, Query()] = None,
     country: Annotated[str | None, Query(pattern="^[A-Z]{2}$", description="Destination, ISO 3166-1.")] = None,
-    since: Annotated[datetime | None, Query(description="Occurred at this time or later.")] = None,
-    until: Annotated[datetime | None, Query(description="Occurred before this time.")] = None,
+    since: Annotated[Moment | None, Query(description="Occurred at this time or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Occurred before this time.")] = None,
 ) -> Filter:
     """Reads the filter of ledger entries; times without a zone are UTC."""
     return Filter(kind, decision, country, _aware(since), _aware(until))

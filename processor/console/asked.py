@@ -3,11 +3,12 @@
 Only the form is checked here. Whether the money moves is the meter's decision; it answers with a reason.
 """
 
+import re
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Final, Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from processor.console.queries import Document
 from processor.domain.money import MAX_MICROS
@@ -15,9 +16,21 @@ from processor.domain.money import MAX_MICROS
 Money = Annotated[int, Field(ge=-MAX_MICROS, le=MAX_MICROS, strict=True, description="Micros of the major unit.")]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Currency = Annotated[str | None, Field(pattern="^[A-Z]{3}$", description="ISO 4217; the account's unless given.")]
-Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
-"""With a zone, and far from where arithmetic with dates ends."""
-Count = Annotated[int | None, Field(ge=1, le=1_000_000)]
+
+
+def written_out(given: object) -> object:
+    """Refuses numbers, which pydantic would take for seconds since 1970. Raises `ValueError`."""
+    if not isinstance(given, str) or not re.match(r"\d{4}-\d\d-\d\d", given):
+        raise ValueError("write a time as in 2026-03-15T12:00:00Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(written_out)]
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""Times beyond these are mistakes, and too near to where arithmetic with dates ends."""
+Time = Annotated[Moment, Field(ge=EARLIEST, lt=LATEST)]
+Count = Annotated[int | None, Field(ge=1, le=1_000_000, strict=True)]
 
 
 class Asker(Protocol):
@@ -64,7 +77,7 @@ class FundRequest(Body):
 class AutopayRequest(Body):
     """The auto-pay settings, as a whole."""
 
-    enabled: bool
+    enabled: StrictBool
     payment_amount_micros: Annotated[Money, Field(description="Added with every payment, in micros.")]
     trigger_micros: Annotated[Money, Field(description='"When the balance falls to", in micros.')]
     currency: Currency = None
@@ -88,7 +101,7 @@ class Licence(BaseModel):
 
     capability: Text
     country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
-    count: Annotated[int, Field(ge=0, le=10_000_000)]
+    count: Annotated[int, Field(ge=0, le=10_000_000, strict=True)]
 
 
 class LicencesRequest(Body):

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from processor.console.asked import Time
+from processor.console.asked import EARLIEST, LATEST, Moment
 from processor.domain.account import Account
 from processor.domain.errors import InputRejected
 from processor.domain.ledger import Entry
@@ -47,9 +47,9 @@ class Question(BaseModel):
     )
     payer_country: str = Field(default="US", pattern="^[A-Z]{2}$", description="Usage location of the payer's licence.")
     capability: str | None = Field(default=None, min_length=1, max_length=256, description="The payer's plan (SKU).")
-    credits_licensed: bool = Field(description="Whether the payer has the communications credits licence.")
-    emergency: bool = False
-    at: Time | None = Field(default=None, description="Start of the call; now unless given.")
+    credits_licensed: StrictBool = Field(description="Whether the payer has the communications credits licence.")
+    emergency: StrictBool = False
+    at: Moment | None = Field(default=None, description="Start of the call; now unless given.")
 
 
 class Answer(BaseModel):
@@ -70,6 +70,8 @@ def authorize(document: str | None, question: Question, tariff: Tariff, now: dat
         return Answer(allowed=True, reason="emergency", paid_by="nobody", longest_s=LONGEST_S)
     if document is None:
         return _refused("balance_not_found")
+    if question.at is not None and not EARLIEST <= question.at < LATEST:
+        return _refused("too_old" if question.at < EARLIEST else "in_future")
     case = _Case(document, question, tariff, now)
     try:
         first = case.charge(1)

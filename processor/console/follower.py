@@ -14,6 +14,8 @@ from processor.console.records import FOLLOWED, Record, changes_of
 
 BATCH: Final = 5_000
 """Records per transaction at most: beyond this a larger batch is no faster, and readers would wait longer."""
+TAKE: Final = 250
+"""Records taken at once: meanwhile no request can run, because the client library makes its objects in one go."""
 POLL_S: Final = 0.2
 CONNECT_S: Final = 10.0
 PRUNE_EVERY_S: Final = 60.0
@@ -118,8 +120,11 @@ class Follower:
         first = consumer.poll(POLL_S)
         if first is None:
             return []
+        messages = [first]
+        while len(messages) < BATCH and (more := consumer.consume(TAKE, 0)):
+            messages += more
         records = []
-        for message in [first, *consumer.consume(BATCH, 0)]:
+        for message in messages:
             error = message.error()
             if error is None:
                 records.append(Record(message.topic(), message.partition(), message.offset(), message.value()))

@@ -53,6 +53,23 @@ def answer(problem: ProblemError, errors: list[dict[str, Any]] | None = None) ->
     return JSONResponse(body.model_dump(), problem.status, problem.headers, media_type=MEDIA_TYPE)
 
 
+def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Returns what makes the application's OpenAPI document, with problems under the media type that they have."""
+    made = app.openapi
+
+    def describe() -> dict[str, Any]:
+        document = made()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if status >= "400":
+                        content = response["content"]
+                        response["content"] = {MEDIA_TYPE: content.get("application/json", content.get(MEDIA_TYPE))}
+        return document
+
+    return describe
+
+
 def register(app: FastAPI, page: Callable[[Request, ProblemError], Response]) -> None:
     """Makes every error of the application a problem: as JSON from the API or when asked for, by `page` else."""
 

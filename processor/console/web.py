@@ -47,6 +47,7 @@ def create_app(state: State) -> ASGIApp:
     app.include_router(api.router)
     for router in (pages.router, forms.router, login.router):
         app.include_router(router, include_in_schema=False)
+    app.openapi = problems.described(app)  # type: ignore[method-assign]
     if state.oidc is not None:
         app.add_middleware(
             SessionMiddleware,

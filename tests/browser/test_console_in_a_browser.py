@@ -2,19 +2,20 @@
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from processor.console.access import Principal, Role
+from processor.console.oidc import Oidc
+from processor.console.web import create_app
 from processor.domain.messages import Licence, LicencesSet, LicencesSetData
 from processor.embedded.broker import free_port
+from tests import oidc_provider
 from tests.unit.builders import NOW, TENANT, call, decided, funded
 from tests.unit.console_world import Console
 
@@ -32,6 +33,14 @@ WORDS = {
         "payment": "Payment amount",
         "trigger": "When the balance falls to",
         "save": "Save changes",
+        "adjust": "Adjust the balance",
+        "reason": "Reason",
+        "adjust now": "Save adjustment",
+        "licences": "Set licences",
+        "set": "Save licences",
+        "reset": "Reset auto-pay",
+        "reset now": "Reset",
+        "sso": "Sign in with Contoso",
     },
     "ar": {
         "sign in": "تسجيل الدخول",
@@ -42,6 +51,14 @@ WORDS = {
         "payment": "مبلغ الدفعة",
         "trigger": "عندما ينخفض الرصيد إلى",
         "save": "حفظ التغييرات",
+        "adjust": "تعديل الرصيد",
+        "reason": "السبب",
+        "adjust now": "حفظ التعديل",
+        "licences": "ضبط الرخص",
+        "set": "حفظ الرخص",
+        "reset": "إعادة ضبط الدفع التلقائي",
+        "reset now": "إعادة ضبط",
+        "sso": "تسجيل الدخول عبر Contoso",
     },
 }
 
@@ -74,19 +91,8 @@ def console(tmp_path: Path) -> Iterator[Console]:
     data = LicencesSetData(tenant_id=TENANT, licences=licences, effective_at=NOW - timedelta(days=1))
     made.world.tell(LicencesSet(specversion="1.0", id="licences", source="test", data=data))
     made.world.tell(call(53_940, capability="MCOPSTN1", user_country="GB", user_id="u"))
-    port = free_port()
-    made.address = f"http://127.0.0.1:{port}"
-    config = uvicorn.Config(made.app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+    with made.serving():
         yield made
-    finally:
-        made.state.closing.set()
-        made.signal.stored()
-        server.should_exit = True
-        thread.join()
 
 
 def use(console: Console, minutes: int) -> None:
@@ -170,6 +176,76 @@ def test_an_administrator_funds_sets_auto_pay_and_watches_it_work(
         accessible(page)
         page.screenshot(path=images / f"console-entry-{language}.png")
         assert problems == []
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_an_operator_adjusts_sets_licences_and_resets(
+    chromium: Browser, console: Console, language: str, tmp_path: Path
+) -> None:
+    words, images = WORDS[language], IMAGES if "CREDITS_SCREENSHOTS" in os.environ else tmp_path
+    secret = console.access.open_session(Principal("somebody", Role.OPERATOR, None))
+    with chromium.new_context(locale=language, viewport=PHONE, color_scheme="light") as context:
+        context.add_cookies([{"name": "credits_session", "value": secret, "url": console.address}])
+        page = context.new_page()
+        page.goto(f"{console.address}/tenants/{TENANT}")
+        done = page.get_by_role("status")
+
+        page.get_by_role("button", name=words["adjust"]).click()
+        page.locator("#adjustment").fill("-7.5")
+        page.get_by_label(words["reason"]).fill("goodwill")
+        accessible(page)
+        page.screenshot(path=images / f"console-adjust-{language}.png")
+        page.get_by_role("button", name=words["adjust now"]).click()
+        expect(done).to_be_visible()
+        expect(page.get_by_test_id("balance")).to_contain_text("42.50")
+
+        page.get_by_role("button", name=words["licences"]).click()
+        line = page.locator("#licences-form tbody tr").nth(2)
+        line.locator("select").select_option("MCOPSTN5")
+        line.locator("[name=country]").fill("us")
+        line.locator("[name=count]").fill("4")
+        accessible(page)
+        nothing_is_clipped(page)
+        page.screenshot(path=images / f"console-licences-{language}.png")
+        page.get_by_role("button", name=words["set"]).click()
+        expect(page.locator("#pools")).to_contain_text("MCOPSTN5/US")
+
+        page.get_by_role("button", name=words["reset"]).click()
+        accessible(page)
+        page.locator("#reset-form").get_by_role("button", name=words["reset now"], exact=True).click()
+        expect(done).to_be_visible()
+    actions = [entry["action"] for entry in console.access.audit(TENANT, 10)]
+    assert actions == ["credits.recharge.reset.v1", "credits.licences.set.v1", "credits.adjusted.v1"]
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_somebody_signs_in_and_out_with_the_identity_provider(
+    chromium: Browser, console: Console, language: str, tmp_path: Path
+) -> None:
+    """Across sites, with the browser's own rules for cookies, forms and redirects."""
+    words, images = WORDS[language], IMAGES if "CREDITS_SCREENSHOTS" in os.environ else tmp_path
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with oidc_provider.running(base) as issuer:
+        console.state = console.state._replace(oidc=Oidc(oidc_provider.provider(issuer), base))
+        console.app = create_app(console.state)
+        with console.serving(port), chromium.new_context(locale=language, viewport=PHONE) as context:
+            page = context.new_page()
+            page.goto(f"{base}/login")
+            accessible(page)
+            nothing_is_clipped(page)
+            page.screenshot(path=images / f"console-login-{language}.png")
+            page.get_by_role("link", name=words["sso"]).click()
+            page.locator("[name=login]").fill("olga")
+            page.locator("[name=password]").fill("any")
+            page.locator("[type=submit]").click()
+            page.locator("[type=submit]").click()  # consents
+            expect(page.locator(".who")).to_have_text("oidc:olga")
+            page.locator("header form button").click()
+            page.locator("a[href='/login/oidc/logout']").click()
+            page.locator("[name=logout]").click()
+            expect(page.get_by_role("link", name=words["sso"])).to_be_visible()
+            assert page.url.startswith(f"{base}/login")
 
 
 def test_without_a_script_everything_works_on_reload(chromium: Browser, console: Console) -> None:

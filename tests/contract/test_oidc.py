@@ -1,9 +1,8 @@
 """Signing in with a certified OpenID Connect provider, and every way in which that must not work."""
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,48 +18,17 @@ from processor.console.problems import ProblemError
 from processor.console.said import PROBLEMS
 from processor.console.web import create_app
 from processor.settings import Settings
-from tests.npm import installed
+from tests.oidc_provider import provider, running
 from tests.unit.builders import TENANT, funded
 from tests.unit.console_world import Console
 
-HERE = Path(__file__).parent / "oidc"
 BASE = "http://127.0.0.1"
-ROLES = {"meter-admins": "operator", "finance": "billing-admin", "readers": "viewer"}
-
-
-@contextmanager
-def running(base: str, *arguments: str) -> Iterator[str]:
-    """A provider that knows the console at `base`; yields its issuer."""
-    node, directory = installed(HERE, "oidc-provider", "provider.mjs")
-    command = [node, "provider.mjs", base, *arguments]
-    with subprocess.Popen(
-        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     with running(BASE) as found:
         yield found
-
-
-def provider(issuer: str, **changed: Any) -> Provider:
-    return Provider(
-        issuer=issuer,
-        client_id="console",
-        client_secret="s3cret",  # noqa: S106 - of the provider above
-        title="Contoso",
-        scopes="openid profile",
-        name_claim="preferred_username",
-        role_claim="groups",
-        roles=ROLES,
-        tenants_claim="tenants",
-    )._replace(**changed)
 
 
 def console_of(path: Path, given: Provider) -> Console:
@@ -144,6 +112,14 @@ def test_claims_come_from_the_token_or_from_userinfo(
         session = console.access.session(person.console.cookies["credits_session"])
     assert session is not None
     assert session.principal == who
+
+
+def test_an_operator_ends_the_sessions_of_somebody_at_once(console: Console) -> None:
+    person = Person(console)
+    person.sign_in("olga")
+    assert console.access.revoke_token("oidc:olga")
+    assert person.console.get("/").headers["location"] == "/login"
+    assert not console.access.revoke_token("oidc:olga")
 
 
 def refused(answer: Response, status: int, code: str) -> None:

@@ -3,11 +3,14 @@
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import uvicorn
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine
@@ -28,6 +31,7 @@ from processor.contracts.inputs import decode
 from processor.domain.account import Account
 from processor.domain.messages import Message
 from processor.domain.metering import apply
+from processor.embedded.broker import free_port
 from tests.unit import builders
 
 CLUSTER = "test-cluster"
@@ -124,6 +128,25 @@ class Console:
 
     def clock(self) -> datetime:
         return self.world.now
+
+    @contextmanager
+    def serving(self, port: int | None = None) -> Iterator["Console"]:
+        """Behind a web server of its own, at `address`."""
+        port = port or free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        config = uvicorn.Config(self.app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)  # it tells nobody
+            yield self
+        finally:
+            self.state.closing.set()
+            self.signal.stored()
+            server.should_exit = True
+            thread.join()
 
     def client(self, role: Role | None = None, *tenants: str) -> TestClient:
         """A caller with a token of this role for these tenants, or for all of them."""

@@ -194,6 +194,8 @@ def test_a_call_is_authorized_for_as_long_as_the_balance_lasts(console: Console)
         ({"number": "+449123456789"}, "destination_not_allowed", None),
         ({"number": "+999123456789"}, "no_rate", None),
         ({"number": "0123"}, "number_invalid", None),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "too_old", None),
+        ({"at": "9999-12-31T23:59:59Z"}, "in_future", None),
     ],
 )
 def test_a_call_is_refused_with_the_meters_own_reason(
@@ -203,12 +205,18 @@ def test_a_call_is_refused_with_the_meters_own_reason(
     assert (answer["allowed"], answer["reason"], answer["vendor_code"]) == (False, reason, code)
 
 
-@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z", "2026-03-15T12:00:00", "now"])
-def test_a_time_without_a_zone_or_beyond_reason_is_refused(console: Console, at: str) -> None:
+@pytest.mark.parametrize("at", ["2026-03-15T12:00:00", "now", "0", 0, 1_750_000_000.5, True])
+def test_a_time_that_is_not_written_out_with_its_zone_is_refused(console: Console, at: object) -> None:
     client = console.client(Role.OPERATOR)
     asked = {"call_type": "user_out", "number": "+442079460000", "credits_licensed": True, "at": at}
     assert client.post(f"{ACCOUNT}/authorize", json=asked).status_code == 422
     assert client.put(f"{ACCOUNT}/licences", json={"licences": [], "effective_at": at}).status_code == 422
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z"])
+def test_licences_hold_from_a_time_within_reason(console: Console, at: str) -> None:
+    body = {"licences": [], "effective_at": at}
+    assert console.client(Role.OPERATOR).put(f"{ACCOUNT}/licences", json=body).status_code == 422
 
 
 def test_without_money_only_free_and_emergency_calls_are_allowed(console: Console) -> None:

@@ -31,7 +31,7 @@ def test_a_name_is_taken_until_it_is_revoked(tmp_path: Path) -> None:
     run(tmp_path, "token", "add", "reports", "--all-tenants")
     assert "revoke it first" in run(tmp_path, "token", "add", "reports", "--all-tenants", code=1).output
     run(tmp_path, "token", "revoke", "reports")
-    assert "no token named 'reports'" in run(tmp_path, "token", "revoke", "reports", code=1).output
+    assert "no token and no session named 'reports'" in run(tmp_path, "token", "revoke", "reports", code=1).output
     run(tmp_path, "token", "add", "reports", "--all-tenants")
 
 
