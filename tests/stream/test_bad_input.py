@@ -13,7 +13,7 @@ from processor.cli.reading import read_committed
 from processor.domain.errors import REASONS
 from tests.crash.platform import Platform, write_deck
 from tests.crash.proof import prove
-from tests.crash.workers import WorkerProcess, lag, wait_until
+from tests.crash.workers import WorkerProcess, drained
 
 TENANT = "tenant-0001"
 CALLS, COMMANDS, RESULTS = "usage.call.v1", "account.commands.v1", "recharge.results.v1"
@@ -127,7 +127,7 @@ BROKEN: list[tuple[str, str, str | None, Callable[[], bytes | None], str]] = [
 def process_all(bootstrap: str, directory: Path) -> None:
     """Runs one worker until all input is committed, then ends it as an operator would."""
     worker = WorkerProcess(bootstrap, directory / "a", write_deck(directory / "deck.csv")).start()
-    wait_until("all input committed", lambda: lag(bootstrap) == 0)
+    drained(bootstrap, worker)
     assert worker.terminate() == 0, worker.log()
 
 
