@@ -128,7 +128,7 @@ class _Assigned:
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
-                "fetch.message.max.bytes": 4_000_000,
+                "fetch.message.max.bytes": 500_000,  # of each partition, compressed: ten times as much in memory
                 "queued.max.messages.kbytes": 32_768,
             }
         )
