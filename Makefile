@@ -9,7 +9,6 @@ REPORT ?=
 BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
-REFUSED := AGPL;Affero;SSPL;Commons Clause
 
 .PHONY: help setup demo test lint bench bench-core bench-console chaos matrix schemas reference dashboards docs docs-serve audit clean
 
@@ -69,10 +68,8 @@ docs: setup  ## build the documentation into site/, warnings are errors; needs n
 docs-serve: setup  ## the documentation on http://127.0.0.1:8000, built again at every change
 	@$(BIN)/mkdocs serve --no-strict
 
-audit: setup  ## known vulnerabilities and the licences of everything that is installed with the product
-	@$(UV) export --quiet --frozen --no-default-groups --all-extras --no-emit-project --output-file .venv/audit.txt
-	@$(UV) tool run pip-audit@2.10.1 --requirement .venv/audit.txt --disable-pip --strict --progress-spinner off
-	@$(UV) tool run pip-licenses@5.5.5 --python $(BIN)/python --from mixed --order license --fail-on "$(REFUSED)" --partial-match
+audit: setup  ## licences and known vulnerabilities of everything installed with the product; ADVISORIES=DIR looks there
+	@$(BIN)/python scripts/audit $(ADVISORIES)
 
 clean:  ## remove the environment and every cache of this checkout
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
