@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -39,6 +40,10 @@ def connect(url: str, tables: str, metadata: MetaData) -> Engine:
     except ImportError as error:
         raise UnusableDatabaseError(
             'PostgreSQL needs an extra: pip install "communication-credits[postgres]"'
+        ) from error
+    except CommandError as error:
+        raise UnusableDatabaseError(
+            "the tables of the console's database are of a newer release: start that one again, or use another database"
         ) from error
     except (ArgumentError, SQLAlchemyError) as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]

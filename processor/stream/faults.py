@@ -14,6 +14,7 @@ from processor.domain.errors import InvariantViolated
 from processor.stream.lane import NotCoPartitionedError, PartitionsLostError
 from processor.stream.reading import ReadingStalledError
 from processor.stream.recovery import PartitionCountChangedError
+from processor.stream.state_format import NewerStateError
 
 Cause = Literal[
     "assignment",
@@ -23,6 +24,7 @@ Cause = Literal[
     "disk",
     "fenced",
     "input_deleted",
+    "newer_state",
     "partition_count",
     "record_too_large",
     "stop_timeout",
@@ -94,6 +96,12 @@ _FAULTS: Final = {
             " (kafka-consumer-groups --reset-offsets --to-earliest)",
         ),
         Fault(
+            "newer_state",
+            EXIT_PROBLEM,
+            "a newer release has written this state, which this one does not know: nothing was changed, start the newer"
+            " release again (docs/how-to/upgrade.md)",
+        ),
+        Fault(
             "partition_count",
             EXIT_PROBLEM,
             "a partition count must never change, as tenants are at home by it: restore the topics with their former"
@@ -133,6 +141,7 @@ _FAULTS: Final = {
 
 _OF_EXCEPTION: Final[dict[type[BaseException], Cause]] = {
     InvariantViolated: "books",
+    NewerStateError: "newer_state",
     NotCoPartitionedError: "assignment",
     PartitionCountChangedError: "partition_count",
     PartitionsLostError: "fenced",

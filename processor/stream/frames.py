@@ -29,6 +29,8 @@ class Stamp(Struct, frozen=True, kw_only=True):
 
     def difference(self, other: "Stamp") -> str | None:
         """Names the first field in which `other` differs, with both values, or nothing."""
+        if other.format > self.format:
+            return f"a newer release wrote it (format {other.format}, this one reads {self.format})"
         for name in ("format", *(field for field in self.__struct_fields__ if field != "format")):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:

@@ -11,6 +11,7 @@ from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.contracts import outputs, topics
+from processor.stream import state_format
 from processor.stream.balance_table import partition_of
 from processor.stream.checkpoint import Changes
 from processor.stream.checkpoint_writer import CheckpointWriter
@@ -121,6 +122,7 @@ def _load(
 
 def _restore(batch: list[Record], owners: dict[int, PartitionProcessor], checkpoints: CheckpointWriter) -> int:
     """Applies committed records to the tables and hands them to the checkpoints; returns how many there were."""
+    state_format.check(batch)
     by_place: dict[Place, list[Record]] = defaultdict(list)
     for record in batch:
         by_place[record.topic(), record.partition()].append(record)

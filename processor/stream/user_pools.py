@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING
 
 from processor.contracts import topics
 from processor.domain.pools import PoolUse, UserPools
+from processor.stream import state_format
 from processor.stream.reading import read_to_the_end
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def recover_users(config: dict[str, Any], processors: list["PartitionProcessor"]
     starts = {(topics.USER_POOLS, number): OFFSET_BEGINNING for number in owners}
     records = 0
     for batch in read_to_the_end(config, starts, monotonic() + patience_s):
+        state_format.check(batch)
         records += len(batch)
         for record in batch:
             owners[record.partition()].memory.users.restore(record.key(), record.value())
