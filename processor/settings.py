@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -46,7 +46,13 @@ class Settings(BaseSettings):
     )
     sasl_username: str = Field("", description="SASL user")
     sasl_password: SecretStr = Field(SecretStr(""), description="SASL password; prefer a file in the secrets directory")
-    ssl_ca_location: Path | None = Field(None, description="CA certificate file for TLS")
+    ssl_ca_location: FilePath | None = Field(
+        None, description="certificates of the authorities that issue the brokers', PEM; unset: the system's"
+    )
+    ssl_certificate_location: FilePath | None = Field(
+        None, description="our own certificate with its chain, PEM, for brokers that ask for one"
+    )
+    ssl_key_location: FilePath | None = Field(None, description="the private key of that certificate, PEM, unencrypted")
 
     app_id: str = Field("credits-meter", description="consumer group and prefix of the transactional ids")
     data_dir: Path = Field(
@@ -66,6 +72,11 @@ class Settings(BaseSettings):
         5, ge=0, le=3600, description="how often a worker looks for changed rate decks; 0: only when it gets a SIGHUP"
     )
     metrics_port: int = Field(9464, ge=0, le=65535, description="Prometheus port, +1 per process; 0 is off")
+    tracing_endpoint: str = Field(
+        "",
+        pattern="^(https?://.+)?$",
+        description="OpenTelemetry collector that gets spans over OTLP/HTTP, http://host:4318; empty: no tracing",
+    )
     shutdown_timeout_s: int = Field(
         25, ge=1, le=900, description="a worker that is told to stop ends within this time, with or without its broker"
     )
@@ -183,6 +194,12 @@ class Settings(BaseSettings):
             raise ValueError("recharge_deadline_max_s is smaller than recharge_deadline_s")
         return self
 
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> "Settings":
+        if (self.ssl_certificate_location is None) != (self.ssl_key_location is None):
+            raise ValueError("ssl_certificate_location and ssl_key_location belong together")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -227,6 +244,9 @@ class Settings(BaseSettings):
             conf["security.protocol"] = self.security_protocol
         if self.ssl_ca_location:
             conf["ssl.ca.location"] = str(self.ssl_ca_location)
+        if self.ssl_certificate_location:
+            conf["ssl.certificate.location"] = str(self.ssl_certificate_location)
+            conf["ssl.key.location"] = str(self.ssl_key_location)
         if self.security_protocol.startswith("SASL"):
             conf["sasl.mechanism"] = self.sasl_mechanism
             conf["sasl.username"] = self.sasl_username
@@ -240,6 +260,9 @@ class Settings(BaseSettings):
             conf["security_protocol"] = self.security_protocol
         if self.ssl_ca_location:
             conf["ssl_cafile"] = str(self.ssl_ca_location)
+        if self.ssl_certificate_location:
+            conf["ssl_certfile"] = str(self.ssl_certificate_location)
+            conf["ssl_keyfile"] = str(self.ssl_key_location)
         if self.security_protocol.startswith("SASL"):
             conf["sasl_mechanism"] = self.sasl_mechanism
             conf["sasl_plain_username"] = self.sasl_username

@@ -52,7 +52,7 @@ class Worker:
     def __init__(self, settings: Settings, partitions: int) -> None:
         self.settings = settings
         self.data_dir = DataDir(settings.data_dir, settings.instance)
-        self.metrics = Metrics()
+        self.metrics = _metrics(settings, self.data_dir.instance)
         self.stops = Stops(self.data_dir.path / "stops")
         self.metrics.stopped_before(self.stops.counts)
         self.rates = Rates(
@@ -174,6 +174,14 @@ class Worker:
         await self.app.stop()
         ticking.cancel()
         log.info("worker stopped")
+
+
+def _metrics(settings: Settings, instance: str) -> Metrics:
+    if not settings.tracing_endpoint:
+        return Metrics()
+    from processor.observability.tracing import TracedMetrics, open_tracer
+
+    return TracedMetrics(open_tracer(settings.tracing_endpoint, "credits-worker", instance))
 
 
 def consumer_config(settings: Settings, client: dict[str, object], instance: str) -> dict[str, Any]:

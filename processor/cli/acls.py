@@ -44,10 +44,9 @@ def acls(
     granted = rights(settings.app_id, payment_group)
     wanted = {role: rules.bindings(granted[role], principal or PREFIX + role) for role in roles or ROLES}
     if create:
-        with broker_errors(settings.brokers):
-            rules.create(
-                settings.brokers, client_conf(settings), [rule for all_of in wanted.values() for rule in all_of]
-            )
+        conf = client_conf(settings)
+        with broker_errors(conf):
+            rules.create(settings.brokers, conf, [rule for all_of in wanted.values() for rule in all_of])
     if as_json:
         import orjson
 

@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 found a problem, 2 wrong usage, 70 stopped on an unexpecte
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -115,19 +115,38 @@ def client_conf(settings: Settings) -> dict[str, Any]:
     return {**settings.librdkafka(), "log_level": 0}
 
 
+def check_tracing(settings: Settings) -> None:
+    """Raises `CommandFailed` when spans are asked for and what sends them is not installed."""
+    if settings.tracing_endpoint:
+        try:
+            from processor.observability import tracing  # noqa: F401 - to see whether it can be
+        except ImportError:
+            raise CommandFailed(
+                'CREDITS_TRACING_ENDPOINT needs an extra: pip install "communication-credits[tracing]"'
+            ) from None
+
+
 @contextmanager
-def broker_errors(brokers: str) -> Iterator[None]:
-    """Turns what librdkafka raises into errors with the documented exit codes."""
+def broker_errors(conf: Mapping[str, Any]) -> Iterator[None]:
+    """Turns what librdkafka raises into errors with the documented exit codes; `conf` is `client_conf(settings)`."""
     from confluent_kafka import KafkaError, KafkaException
 
     try:
         yield
     except KafkaException as error:
         cause = error.args[0]
-        unreachable = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)  # noqa: SLF001
-        if cause.code() in unreachable:
-            raise BrokerUnreachable(brokers) from error
-        raise CommandFailed(f"the broker at {brokers} refused: {cause.str()}") from error
+        silent = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)  # noqa: SLF001
+        if cause.code() in silent:
+            raise unreachable(conf) from error
+        raise CommandFailed(f"the broker at {conf['bootstrap.servers']} refused: {cause.str()}") from error
+
+
+def unreachable(conf: Mapping[str, Any]) -> click.ClickException:
+    """Returns the error for a broker without an answer: what is wrong with certificate or user, if that is why."""
+    from processor.cli.connecting import refusal
+
+    said = refusal(conf)
+    return CommandFailed(said) if said else BrokerUnreachable(conf["bootstrap.servers"])
 
 
 def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

@@ -177,7 +177,7 @@ class Meter:
 
     def _end(self, isolation: IsolationLevel) -> dict[tuple[str, int], int]:
         wanted = {TopicPartition(topic, part): OffsetSpec.latest() for topic, part in self._where}
-        with broker_errors(self._conf["bootstrap.servers"]):
+        with broker_errors(self._conf):
             client = AdminClient(dict(self._conf))
             futures = client.list_offsets(wanted, isolation_level=isolation, request_timeout=COMMIT_S)
             return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}

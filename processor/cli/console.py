@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from processor.cli.common import (
-    BrokerUnreachable,
     CommandFailed,
     StoppedItself,
     brokers_option,
     client_conf,
     make_settings,
+    unreachable,
 )
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
         raise StoppedItself(str(error)) from error
     except KafkaException as error:
         if error.args[0].code() == KafkaError._TRANSPORT:  # noqa: SLF001 - that is its public name
-            raise BrokerUnreachable(settings.brokers) from error
+            raise unreachable(client_conf(settings)) from error
         raise StoppedItself(f"the broker refused: {error.args[0].str()}") from error
 
 

@@ -101,7 +101,7 @@ def _produce(settings: Settings, command: Command, tenant: str) -> None:
             "message.timeout.ms": int(FLUSH_S * 1000),
         }
     )
-    with broker_errors(settings.brokers):
+    with broker_errors(client_conf(settings)):
         producer.produce(
             topics.ACCOUNT_COMMANDS,
             msgspec.json.encode(command),

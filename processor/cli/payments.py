@@ -15,6 +15,7 @@ from processor.cli.common import (
     CommandFailed,
     StoppedItself,
     brokers_option,
+    check_tracing,
     client_conf,
     make_settings,
 )
@@ -22,10 +23,11 @@ from processor.cli.reading import partitions_of
 from processor.contracts import topics
 
 if TYPE_CHECKING:
+    from processor.observability.health import Health
     from processor.payments.inbox import Inbox
     from processor.payments.provider import PaymentProvider
     from processor.payments.simulated import Behaviour
-    from processor.payments.worker import PaymentWorker
+    from processor.payments.worker import OnDecided, PaymentWorker
     from processor.settings import Settings
 
 GROUP = "credits-payments"
@@ -93,7 +95,11 @@ GROUP = "credits-payments"
     help="For tests: share of charges after which the worker dies (exit 137) before it can publish the result.",
 )
 @click.option(
-    "--metrics-port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Prometheus port; 0 is off."
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port of /metrics, /live and /ready; 0 is off.",
 )
 @click.option("--debug", is_flag=True, help="Log every decision.")
 def payment_worker(
@@ -128,12 +134,14 @@ def payment_worker(
       credits payment-worker --decline-rate 0.05 --decline-code expired_card
     """
     from processor.observability import logging as log_setup
+    from processor.observability.health import Health
     from processor.payments.simulated import Behaviour
     from processor.payments.worker import Limits, PaymentWorker
     from processor.stream.instance import DataDir, DataDirBusyError
 
     settings = make_settings(brokers=brokers, data_dir=data_dir, instance=instance)
     log_setup.configure("debug" if debug else "info")
+    check_tracing(settings)
     for topic in (topics.RECHARGE_COMMANDS, topics.RECHARGE_RESULTS):
         partitions_of(client_conf(settings), topic)  # complains when it does not exist
     try:
@@ -155,11 +163,22 @@ def payment_worker(
     )
     charging = _stripe(settings) if provider == "stripe" else _simulated(books or held.path / "books.sqlite", behaviour)
     inbox = _inbox(settings, held.path)
-    _serve_metrics(metrics_port)
     name = held.instance.removeprefix("meter-")
-    worker = PaymentWorker(settings.kafka_python(), charging, inbox, group=group, instance=name, limits=limits)
+    worker = PaymentWorker(
+        settings.kafka_python(),
+        charging,
+        inbox,
+        group=group,
+        instance=name,
+        limits=limits,
+        on_turn=lambda: health.turned(),
+        on_decided=_spans(settings, charging.name, name),
+    )
+    # A turn of the loop takes as long as a batch, at most as long as the group waits for one.
+    health = Health(lambda: worker.is_member, lambda: worker.committing_since, limits.max_poll_interval_s)
+    _serve(metrics_port, health)
     try:
-        _run(worker, settings)
+        _run(worker, settings, health)
     finally:
         charging.close()
         inbox.close()
@@ -169,6 +188,14 @@ def _simulated(books: Path, behaviour: Behaviour) -> PaymentProvider:
     from processor.payments.simulated import SimulatedProvider
 
     return SimulatedProvider(str(books), behaviour)
+
+
+def _spans(settings: Settings, provider: str, instance: str) -> OnDecided:
+    if not settings.tracing_endpoint:
+        return lambda *_: None
+    from processor.observability.tracing import PaymentSpans, open_tracer
+
+    return PaymentSpans(open_tracer(settings.tracing_endpoint, "credits-payment-worker", instance), provider)
 
 
 def _stripe(settings: Settings) -> PaymentProvider:
@@ -195,7 +222,7 @@ def _inbox(settings: Settings, directory: Path) -> Inbox:
         raise CommandFailed(f"{error} (CREDITS_PAYMENT_INBOX_URL)") from error
 
 
-def _run(worker: PaymentWorker, settings: Settings) -> None:
+def _run(worker: PaymentWorker, settings: Settings, health: Health) -> None:
     """Runs the worker until a signal; every way in which it can end has its exit code."""
     from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
     from sqlalchemy.exc import OperationalError
@@ -204,6 +231,7 @@ def _run(worker: PaymentWorker, settings: Settings) -> None:
     from processor.payments.provider import ProviderMisconfigured
 
     def stop(*_: object) -> None:
+        health.stopping()
         worker.stop()
         if not signal.getitimer(signal.ITIMER_REAL)[0]:
             signal.setitimer(signal.ITIMER_REAL, settings.shutdown_timeout_s)
@@ -237,11 +265,13 @@ def _give_up(*_: object) -> None:
     os._exit(StoppedItself.exit_code)
 
 
-def _serve_metrics(port: int) -> None:
-    from prometheus_client import start_http_server
+def _serve(port: int, health: Health) -> None:
+    from prometheus_client import REGISTRY
+
+    from processor.observability.http import serve
 
     if port:
         try:
-            start_http_server(port)
+            serve(port, REGISTRY, health.live, health.ready)
         except OSError:
             raise CommandFailed(f"metrics port {port} is in use: choose another with --metrics-port") from None

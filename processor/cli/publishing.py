@@ -27,7 +27,7 @@ class Sender:
 
     def __init__(self, conf: Mapping[str, Any]) -> None:
         self.acknowledged = 0
-        self._brokers = conf["bootstrap.servers"]
+        self._conf = conf
         self._fault: KafkaError | None = None
         self._producer = Producer(
             {
@@ -73,8 +73,8 @@ class Sender:
     def _complain(self) -> None:
         if self._fault is not None:
             if self._fault.code() == KafkaError._MSG_TIMED_OUT:  # noqa: SLF001
-                raise BrokerUnreachable(self._brokers)
-            with broker_errors(self._brokers):
+                raise BrokerUnreachable(self._conf["bootstrap.servers"])
+            with broker_errors(self._conf):
                 raise KafkaException(self._fault)
 
 

@@ -21,7 +21,7 @@ POLL_S = 0.2
 
 def partitions_of(conf: Mapping[str, Any], topic: str) -> int:
     """Returns how many partitions a topic has; raises `TopicMissing` and `BrokerUnreachable`."""
-    with broker_errors(conf["bootstrap.servers"]):
+    with broker_errors(conf):
         found = AdminClient(dict(conf)).list_topics(topic, timeout=CONNECT_TIMEOUT_S).topics[topic]
         if found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicMissing(topic)
@@ -33,7 +33,7 @@ def partitions_of(conf: Mapping[str, Any], topic: str) -> int:
 def end_offsets(conf: Mapping[str, Any], where: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """Returns the present high watermark of each (topic, partition), open transactions included."""
     wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in where}
-    with broker_errors(conf["bootstrap.servers"]):
+    with broker_errors(conf):
         client = AdminClient(dict(conf))  # a client without a name would end before its answers come
         futures = client.list_offsets(
             wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=CONNECT_TIMEOUT_S * 2
@@ -62,7 +62,7 @@ def read_committed(
     starts = {
         (topic, at): known.get(at, 0) if newest is None else max(end - newest, 0) for at, end in open_ends.items()
     }
-    with broker_errors(conf["bootstrap.servers"]), _Assigned(conf, starts) as consumer:
+    with broker_errors(conf), _Assigned(conf, starts) as consumer:
         while open_ends:
             for message in _take(consumer, POLL_S):
                 partition, offset = message.partition(), message.offset()
@@ -84,7 +84,7 @@ class Tail:
     """Follows partitions from where they end now: open it before doing what will be answered there."""
 
     def __init__(self, conf: Mapping[str, Any], where: Iterable[tuple[str, int]]) -> None:
-        self._brokers = conf["bootstrap.servers"]
+        self._conf = conf
         self._assigned = _Assigned(conf, end_offsets(conf, where))
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class Tail:
     def messages(self, timeout_s: float) -> Iterator[Message]:
         """Yields committed records as they arrive, until `timeout_s` have passed."""
         deadline = time.monotonic() + timeout_s
-        with broker_errors(self._brokers):
+        with broker_errors(self._conf):
             while (left := deadline - time.monotonic()) > 0:
                 for message in _take(self._consumer, min(left, POLL_S)):
                     error = message.error()

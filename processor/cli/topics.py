@@ -48,11 +48,10 @@ def apply(partitions: int, replication: int, brokers: str | None, as_json: bool)
     from processor.stream import topics
 
     settings = make_settings(brokers=brokers)
-    with broker_errors(settings.brokers):
+    conf = client_conf(settings)
+    with broker_errors(conf):
         try:
-            done = topics.apply(
-                settings.brokers, partitions, replication, client_conf(settings), settings.deduplication_days
-            )
+            done = topics.apply(settings.brokers, partitions, replication, conf, settings.deduplication_days)
         except TimeoutError as error:
             raise CommandFailed(f"{error}: look at the brokers' logs and repeat") from error
     if as_json:
@@ -78,8 +77,9 @@ def verify(brokers: str | None, as_json: bool) -> None:
     from processor.stream import topics
 
     settings = make_settings(brokers=brokers)
-    with broker_errors(settings.brokers):
-        problems = topics.verify(settings.brokers, client_conf(settings), settings.deduplication_days)
+    conf = client_conf(settings)
+    with broker_errors(conf):
+        problems = topics.verify(settings.brokers, conf, settings.deduplication_days)
     if as_json:
         _print_json({"problems": [asdict(problem) for problem in problems]})
     elif not problems:

@@ -15,6 +15,7 @@ from processor.cli.common import (
     CommandFailed,
     broker_errors,
     brokers_option,
+    check_tracing,
     client_conf,
     make_settings,
 )
@@ -59,6 +60,7 @@ def worker(
     """
     settings = make_settings(brokers=brokers, data_dir=data_dir, rates=list(rates) or None, metrics_port=metrics_port)
     log_setup.configure()
+    check_tracing(settings)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are rates to reload
     count = processes or os.cpu_count() or 1
     if child is not None or processes == 1:
@@ -104,12 +106,13 @@ def _checked_partitions(settings: Settings) -> int:
     """Returns the partition count that all topics share, after refusing a cluster that could double or lose debits."""
     from processor.stream import topics as stream_topics
 
-    with broker_errors(settings.brokers):
-        problems = stream_topics.verify(settings.brokers, client_conf(settings), settings.deduplication_days)
+    conf = client_conf(settings)
+    with broker_errors(conf):
+        problems = stream_topics.verify(settings.brokers, conf, settings.deduplication_days)
     if problems:
         lines = "\n".join(f"  {problem.topic} {problem.problem}. {problem.remedy}" for problem in problems)
         raise CommandFailed(f"the topics on {settings.brokers} cannot be trusted with money:\n{lines}")
-    return partitions_of(client_conf(settings), topics.LEDGER)
+    return partitions_of(conf, topics.LEDGER)
 
 
 class _Supervisor:

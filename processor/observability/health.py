@@ -1,6 +1,6 @@
 """Whether a worker lives and whether it is ready, answered from memory: a probe never calls Kafka.
 
-Live means that the event loop turns: what does not get over that, a restart mends. Ready means that the worker holds
+Live means that its loop turns: what does not get over that, a restart mends. Ready means that the worker holds
 the partitions it was given and that no commit hangs; a worker that is not ready may be rebuilding or waiting for a
 broker, and killing it would only make it start over.
 """
@@ -22,22 +22,32 @@ COMMIT_WITHIN_S: Final = 10.0
 
 
 class Health:
-    """Answers the probes of one worker.
+    """Answers the probes of one worker, of the meter or of payments.
 
     `assigned` tells whether the last rebalance has been completed; `committing_since` is the monotonic time at which
-    the running commit began, None while there is none.
+    the running commit began, None while there is none; `live_within_s` is how long a turn of the loop may take.
     """
 
-    def __init__(self, assigned: Callable[[], bool], committing_since: Callable[[], float | None]) -> None:
+    def __init__(
+        self,
+        assigned: Callable[[], bool],
+        committing_since: Callable[[], float | None],
+        live_within_s: float = LIVE_WITHIN_S,
+    ) -> None:
         self._assigned, self._committing_since = assigned, committing_since
+        self._live_within_s = live_within_s
         self._ticked_at = monotonic()
         self._stopping = False
 
     async def tick(self) -> None:
-        """Runs on the worker's loop for as long as the worker does."""
+        """Runs on the worker's event loop for as long as the worker does."""
         while True:
-            self._ticked_at = monotonic()
+            self.turned()
             await asyncio.sleep(TICK_S)
+
+    def turned(self) -> None:
+        """The worker's loop has come round."""
+        self._ticked_at = monotonic()
 
     def stopping(self) -> None:
         """The worker was told to stop: not ready from now on."""
@@ -46,7 +56,7 @@ class Health:
     def live(self) -> str | None:
         """`/live`."""
         silent_s = monotonic() - self._ticked_at
-        return f"the event loop has stood still for {silent_s:.0f} s" if silent_s > LIVE_WITHIN_S else None
+        return f"the loop has stood still for {silent_s:.0f} s" if silent_s > self._live_within_s else None
 
     def ready(self) -> str | None:
         """`/ready`."""

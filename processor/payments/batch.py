@@ -1,6 +1,6 @@
 """One polled batch of recharge commands: decode them, judge what may be committed, encode the results."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -17,18 +17,23 @@ class UndecodableCommand(Exception):  # noqa: N818
     """
 
 
+Headers = Sequence[tuple[str, str | bytes | None]]
+"""Of a Kafka record, as it came: here is the trace of the usage that made the recharge necessary."""
+
+
 class Command(Struct, frozen=True):
     """One recharge command and where it came from."""
 
     partition: int
     offset: int
     charge: Charge
+    headers: Headers = ()
 
 
 IsKnown = Callable[[Command], bool]
 
 
-def decode(partition: int, offset: int, value: bytes | None) -> Command:
+def decode(partition: int, offset: int, value: bytes | None, headers: Headers = ()) -> Command:
     """Reads a record of `recharge.commands.v1`; raises `UndecodableCommand`."""
     try:
         request = decode_request(value or b"").data
@@ -41,7 +46,7 @@ def decode(partition: int, offset: int, value: bytes | None) -> Command:
         currency=request.currency,
         payment_method_ref=request.payment_method_ref,
     )
-    return Command(partition, offset, charge)
+    return Command(partition, offset, charge, headers)
 
 
 def result_record(charge: Charge, decision: Decision, provider: str) -> bytes:

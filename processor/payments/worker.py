@@ -12,7 +12,7 @@ What a crash leaves, step by step:
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from threading import Event
 from typing import Any, Final
@@ -30,7 +30,7 @@ from processor.payments.cashier import Cashier, OnStep
 from processor.payments.counters import Payments
 from processor.payments.inbox import Inbox
 from processor.payments.known_results import KnownResults
-from processor.payments.provider import Charge, PaymentProvider
+from processor.payments.provider import Charge, Decision, PaymentProvider
 
 POLL_MS: Final = 1000
 SUMMARY_S: Final = 10.0
@@ -39,6 +39,8 @@ CONNECT_MS: Final = 10_000
 MEMBERSHIP_S: Final = 45.0
 """A rebalance waits for the slowest member's batch, so this is more than twice the patience with the provider."""
 CONTENT_TYPE: Final = [("content-type", b"application/cloudevents+json")]
+
+OnDecided = Callable[[Command, Decision, int], None]
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,8 @@ class PaymentWorker:
     `conf` holds kafka-python's connection settings; `instance` is stable over restarts: it is the suffix of the
     transactional id, so a restarted worker aborts what its dead self left open, and an older self still running is
     refused by the broker. `on_step` is called after each step, from several threads: a test ends the process there.
+    `on_turn` is called whenever the loop comes round; `on_decided` with each committed result, and with when its batch
+    was read, in nanoseconds since 1970.
     """
 
     def __init__(
@@ -79,8 +83,15 @@ class PaymentWorker:
         limits: Limits | None = None,
         registry: CollectorRegistry = REGISTRY,
         on_step: OnStep = lambda _: None,
+        on_turn: Callable[[], None] = lambda: None,
+        on_decided: OnDecided = lambda *_: None,
     ) -> None:
-        self._conf, self._provider, self._inbox, self._on_step = conf, provider, inbox, on_step
+        self._conf, self._provider, self._inbox = conf, provider, inbox
+        self._on_step, self._on_turn, self._on_decided = on_step, on_turn, on_decided
+        self.is_member = False
+        """Whether the group has given this worker its partitions."""
+        self.committing_since: float | None = None
+        """Monotonic time at which the running commit began."""
         self._group, self._instance = group, instance
         self._limits = limits or Limits()
         self._payments = Payments(registry)
@@ -133,8 +144,10 @@ class PaymentWorker:
             # The generation that these records were read under, whatever heartbeats change in the meantime: an offset
             # commit without a generation would not be fenced.
             member = consumer.group_metadata()
+            self.is_member = member.state is MemberState.STABLE
+            self._on_turn()
             now = time.monotonic()
-            if member.state is MemberState.STABLE:
+            if self.is_member:
                 member_until = now + MEMBERSHIP_S
                 if polled:
                     self._settle(consumer, producer, cashier, polled, member)
@@ -152,8 +165,12 @@ class PaymentWorker:
         self, consumer: Any, producer: Any, cashier: Cashier, polled: Mapping[Any, list[Any]], member: Any
     ) -> None:
         """Takes one batch through the steps of the module's docstring."""
+        read_ns = time.time_ns()
         # A result has its tenant's key, hence its command's partition.
-        batch = {at.partition: [decode(at.partition, r.offset, r.value) for r in read] for at, read in polled.items()}
+        batch = {
+            at.partition: [decode(at.partition, r.offset, r.value, r.headers) for r in read]
+            for at, read in polled.items()
+        }
         if self._known.load(batch):
             self._inbox.published(self._known.among(self._inbox.unpublished()))
         # Step 1: received. The inbox knows the recharge as it was asked for first.
@@ -174,6 +191,8 @@ class PaymentWorker:
         if self._commit(producer, verdict, member):
             self._on_step("committed")
             self._report(verdict)
+            for command, decision in verdict.results:
+                self._on_decided(command, decision, read_ns)
             _read_again(consumer, {partition: verdict.next_offsets[partition] for partition in verdict.unanswered})
         else:
             _read_again(consumer, {partition: commands[0].offset for partition, commands in batch.items()})
@@ -184,6 +203,7 @@ class PaymentWorker:
             TopicPartition(topics.RECHARGE_COMMANDS, partition): OffsetAndMetadata(offset, "", -1)
             for partition, offset in verdict.next_offsets.items()
         }
+        self.committing_since = time.monotonic()
         producer.begin_transaction()
         try:
             sent = [
@@ -203,8 +223,11 @@ class PaymentWorker:
             producer.abort_transaction()
             log.warning("the group was rebalanced: reading the batch again", reason=type(error).__name__)
             return False
-        producer.commit_transaction()
-        return True
+        else:
+            producer.commit_transaction()
+            return True
+        finally:
+            self.committing_since = None
 
     def _report(self, verdict: Verdict) -> None:
         self._inbox.published(command.charge.recharge_id for command, _ in verdict.results)

@@ -22,7 +22,7 @@ class Consumer:
 
     def poll(self, timeout_ms: int) -> dict[Any, list[Any]]:
         assert timeout_ms > 0
-        return {Place(3): [SimpleNamespace(offset=7, value=b"no command")]}
+        return {Place(3): [SimpleNamespace(offset=7, value=b"no command", headers=[])]}
 
     def group_metadata(self) -> object:
         return SimpleNamespace(state=self.state)

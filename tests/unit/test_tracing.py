@@ -1,10 +1,14 @@
 """The trace of the event that caused a recharge is linked from the command; what is not a trace context is not."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
+from pydantic import ValidationError
 
+from processor.settings import Settings
 from processor.stream.tracing import link
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -55,3 +59,13 @@ def test_a_malformed_state_is_left_out(state: str) -> None:
 @pytest.mark.parametrize("attributes", [None, [], {"traceparent": 5}])
 def test_an_event_without_context_has_no_link(attributes: object) -> None:
     assert linked(FakeRecord(attributes)) is None
+
+
+def test_without_an_endpoint_opentelemetry_is_not_even_imported() -> None:
+    looking = "import sys, processor.worker, processor.cli.payments; sys.exit('opentelemetry' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", looking], check=False).returncode == 0
+
+
+def test_an_endpoint_that_is_no_address_is_refused() -> None:
+    with pytest.raises(ValidationError, match="tracing_endpoint"):
+        Settings(tracing_endpoint="collector:4318")
