@@ -1,6 +1,7 @@
 """The compose file says what the code understands: commands, settings, ports; pinned images and least privilege."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,20 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"].startswith("communication-credits:")]
+EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 DOCKERFILE = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
 PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
 
 
 def test_the_services_are_those_of_the_product() -> None:
-    assert OURS == ["topics", "worker-1", "worker-2", "payment-worker", "auditor"]
-    assert set(SERVICES) == {"kafka", *OURS, "prometheus", "grafana"}
+    assert OURS == ["topics", "worker-1", "worker-2", "payment-worker", "auditor", "console"]
+    assert set(SERVICES) == {"kafka", "postgres", *OURS, "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_image_is_pinned_to_a_full_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z/\-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+    numbers = 2 if name == "postgres" else 3  # PostgreSQL's versions have two since its tenth
+    assert re.fullmatch(rf"[a-z/\-]+:v?\d+(\.\d+){{{numbers - 1}}}", SERVICES[name]["image"])
 
 
 def test_the_image_has_the_version_of_the_package() -> None:
@@ -51,7 +54,7 @@ def test_every_service_has_the_least_privilege(name: str) -> None:
 def test_every_credits_command_line_is_taken_by_click(name: str) -> None:
     command: click.Command = main
     words = list(SERVICES[name]["command"])
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(click.Context(command), words.pop(0))
         assert found is not None
         command = found
@@ -78,6 +81,8 @@ def test_services_start_when_what_they_need_is_there() -> None:
         "worker-2": {"topics": "service_completed_successfully"},
         "payment-worker": {"topics": "service_completed_successfully"},
         "auditor": {"topics": "service_completed_successfully"},
+        "postgres": {},
+        "console": {"postgres": "service_healthy", "topics": "service_completed_successfully"},
         "prometheus": {"worker-1": "service_healthy"},
         "grafana": {"prometheus": "service_healthy"},
     }
@@ -126,16 +131,34 @@ def test_prometheus_scrapes_the_ports_that_are_served() -> None:
         *(f"{name}:{words[words.index('--metrics-port') + 1]}" for name, words in commands.items()),
         "127.0.0.1:9090",
     }
-    paths = {"worker-1": "ready", "worker-2": "ready", "payment-worker": "metrics", "auditor": "ready"}
-    for name, path in paths.items():
+    for name in ("worker-1", "worker-2", "payment-worker", "auditor"):
         port = next(target for target in targets if target.startswith(f"{name}:")).split(":")[1]
-        assert f"127.0.0.1:{port}/{path}" in SERVICES[name]["healthcheck"]["test"][-1]
+        assert f"127.0.0.1:{port}/ready" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_a_worker_may_take_all_of_its_time_for_stopping() -> None:
     for name in ("worker-1", "worker-2"):
         budget = SERVICES[name]["environment"]["CREDITS_SHUTDOWN_TIMEOUT_S"]
         assert budget < int(SERVICES[name]["stop_grace_period"].removesuffix("s")) <= budget + 10
+
+
+def test_the_console_is_probed_where_it_listens_and_finds_its_database() -> None:
+    console, postgres = SERVICES["console"], SERVICES["postgres"]
+    port = console["command"][console["command"].index("--port") + 1]
+    assert f"127.0.0.1:{port}/login" in console["healthcheck"]["test"][-1]
+    assert [published.split(":")[2] for published in console["ports"]] == [port]
+    user, database = postgres["environment"]["POSTGRES_USER"], postgres["environment"]["POSTGRES_DB"]
+    assert console["environment"]["CREDITS_CONSOLE_DATABASE"] == f"postgresql://{user}@postgres/{database}"
+
+
+def test_nobody_but_the_console_reaches_the_database() -> None:
+    (network,) = SERVICES["postgres"]["networks"]
+    assert COMPOSE["networks"][network] == {"internal": True}
+    assert {name for name, service in SERVICES.items() if network in service.get("networks", [])} == {
+        "postgres",
+        "console",
+    }
+    assert "ports" not in SERVICES["postgres"]
 
 
 def test_grafana_finds_the_source_and_the_dashboards_that_are_mounted() -> None:
@@ -155,7 +178,9 @@ def test_the_image_is_pinned_locked_and_without_root_or_broker() -> None:
     assert all(re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base) for base in bases)
     syncs = re.findall(r"uv sync (.*)", DOCKERFILE)
     assert len(syncs) == 2
-    assert all("--frozen" in sync and "--no-dev" in sync and "--extra broker" not in sync for sync in syncs)
+    assert all("--frozen" in sync and "--no-dev" in sync for sync in syncs)
+    chosen = [set(re.findall(r"--extra (\w+)", sync)) for sync in syncs]
+    assert chosen == [EXTRAS - {"broker"}] * 2, "all that a service may be told to use, and no Java"
     user = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
     assert user == [SERVICES["worker-1"]["user"]]
     assert "ENTRYPOINT" in DOCKERFILE.split("USER", 1)[1]
