@@ -77,6 +77,10 @@ router = APIRouter(prefix="/v1", responses=EVERY_PROBLEM)
 _bearer = HTTPBearer(auto_error=False, description="A token made with `credits console token add`.")
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items per page at most.")]
+After = Annotated[
+    str | None,
+    Query(max_length=640, pattern="^[0-9]{1,15}-[^\x00]+$", description="`next_cursor` of the page before."),
+]
 Number = Annotated[int | None, Query(ge=0, lt=2**63, description="`next_cursor` of the page before.")]
 
 
@@ -221,7 +225,7 @@ def ledger_csv(within: Within, wanted: Wanted) -> StreamingResponse:
 
 
 @router.get("/accounts/{tenant}/recharges", tags=["accounts"])
-def recharges(within: Within, cursor: Number = None, limit: Limit = 50) -> answers.Recharges:
+def recharges(within: Within, cursor: After = None, limit: Limit = 50) -> answers.Recharges:
     """What became of automatic payments and why, newest first, and the one that is waiting for its result."""
     found = within.known()
     page = within.state.queries.notices(within.tenant, RECHARGE_NOTICES, cursor, limit)
@@ -229,7 +233,7 @@ def recharges(within: Within, cursor: Number = None, limit: Limit = 50) -> answe
 
 
 @router.get("/accounts/{tenant}/notifications", tags=["accounts"])
-def notifications(within: Within, cursor: Number = None, limit: Limit = 50) -> answers.Notices:
+def notifications(within: Within, cursor: After = None, limit: Limit = 50) -> answers.Notices:
     """What people were told, newest first."""
     within.known()
     return answers.Notices(**_body(within.state.queries.notices(within.tenant, (), cursor, limit)))

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, and_, func, or_, select
 
 from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, NOTICES, OUTCOMES
 from processor.domain.money import Micros
@@ -111,21 +111,25 @@ class Queries:
         asked = select(ENTRIES.c.document).where(ENTRIES.c.tenant_id == tenant, ENTRIES.c.revision == revision)
         return next(iter(self._documents(asked)), None)
 
-    def notices(self, tenant: str, kinds: tuple[str, ...], before: int | None, limit: int) -> Page:
-        """Returns what people were told, newest first; `kinds` are the beginnings of the kinds, empty for all."""
+    def notices(self, tenant: str, kinds: tuple[str, ...], after: str | None, limit: int) -> Page:
+        """Returns what people were told, newest first; `kinds` is empty for all, `after` the cursor of the page before.
+
+        Many notices may be of one moment, so a cursor is the time and the id of the last one: `<epoch ms>-<notice id>`.
+        """
         asked = select(NOTICES.c.notice_id, NOTICES.c.at_ms, NOTICES.c.document).where(NOTICES.c.tenant_id == tenant)
         if kinds:
             asked = asked.where(NOTICES.c.kind.in_(kinds))
-        if before is not None:
-            asked = asked.where(NOTICES.c.at_ms < before)
-        asked = asked.order_by(NOTICES.c.at_ms.desc(), NOTICES.c.notice_id)
-        rows = self._rows(asked.limit(limit + 1))
+        if after is not None:
+            at_ms, _, notice_id = after.partition("-")
+            same_moment = and_(NOTICES.c.at_ms == int(at_ms), NOTICES.c.notice_id > notice_id)
+            asked = asked.where(or_(NOTICES.c.at_ms < int(at_ms), same_moment))
+        rows = self._rows(asked.order_by(NOTICES.c.at_ms.desc(), NOTICES.c.notice_id).limit(limit + 1))
         items = [
             {**msgspec.json.decode(row["document"]), "notice_id": row["notice_id"], "at": iso(row["at_ms"])}
-            for row in rows
+            for row in rows[:limit]
         ]
-        more = len(items) > limit
-        return Page(items[:limit], str(rows[limit - 1]["at_ms"]) if more else None)
+        last = rows[limit - 1] if len(rows) > limit else None
+        return Page(items, None if last is None else f"{last['at_ms']}-{last['notice_id']}")
 
     def outcome(self, tenant: str, command_id: str) -> Outcome | None:
         """Returns what became of a command; None while the meter has not decided."""

@@ -97,6 +97,20 @@ def test_recharges_are_told_with_their_reasons(console: Console) -> None:
     assert "recharge.failed" in kinds
 
 
+def test_notices_of_one_moment_are_paged_without_a_gap(console: Console) -> None:
+    console.world.tell(*(funded(1) for _ in range(5)))  # below the minimum: five refusals at once
+    client, cursor, seen = console.client(Role.VIEWER), None, []
+    while True:
+        asked = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = client.get(f"{ACCOUNT}/notifications", params=asked).json()
+        seen += [notice["notice_id"] for notice in page["items"]]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert len(seen) == len(set(seen)) >= 5
+    assert seen == [notice["notice_id"] for notice in client.get(f"{ACCOUNT}/notifications").json()["items"]]
+    assert client.get(f"{ACCOUNT}/notifications?cursor=7").status_code == 422
+
+
 COMMANDS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "funds", {"amount_micros": 60 * UNIT, "payment_reference": "invoice-1"}),
     ("PUT", "autopay", {"enabled": True, "payment_amount_micros": 60 * UNIT, "trigger_micros": 10 * UNIT}),
