@@ -68,6 +68,7 @@ class Here:
         text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
         for (name, port), here in self.ports.items():
             text = text.replace(f"{name}:{port}", f"127.0.0.1:{here}")
+        text = text.replace("127.0.0.1:9090", f"127.0.0.1:{self.ports['prometheus', '9090']}")  # scrapes itself
         config.write_text(text.replace('["*.rules.yml"]', f'["{ROOT}/deploy/prometheus/*.rules.yml"]'))
         words = [word.split("=", 1) for word in SERVICES["prometheus"]["command"]]
         options = dict(words) | {"--config.file": str(config), "--storage.tsdb.path": str(self._directory / "tsdb")}
@@ -100,7 +101,7 @@ class Here:
             assert process.poll() is None, f"{name} ended: {self.log(name)}"
             return answers(url)
 
-        wait_until(f"{name} is healthy", healthy, 120)
+        wait_until(f"{name} is healthy", healthy, 120, pause_s=0.5)
 
 
 def answers(url: str) -> bool:
@@ -137,6 +138,7 @@ def in_order() -> list[str]:
     return done
 
 
+@pytest.mark.timeout(600)  # nine programs start one after the other, on a machine that may be busy
 def test_every_service_starts_in_order_and_becomes_healthy(here: Here, postgres: str) -> None:
     program = tool("prometheus")
     start: dict[str, Callable[[], None]] = {
@@ -155,7 +157,7 @@ def test_every_service_starts_in_order_and_becomes_healthy(here: Here, postgres:
         return {sample["metric"]["job"] for sample in found} == jobs and len(found) == len(jobs) + 1
 
     jobs = {job["job_name"] for job in PROMETHEUS["scrape_configs"]}
-    wait_until("Prometheus sees every job, the worker's twice", all_are_scraped, 60, pause_s=0.5)
+    wait_until("Prometheus sees every job, the worker's twice", all_are_scraped, 90, pause_s=0.5)
 
 
 def pg_is_ready(url: str) -> None:
