@@ -38,8 +38,8 @@ class Repeats:
 
     def add(self, entry: AuditedEntry) -> None:
         """Takes an entry."""
-        if entry.kind != "expiry":
-            self._new.append(hash((entry.tenant_id, entry.kind, entry.event_source, entry.event_id)))
+        if (known := cause(entry)) is not None:
+            self._new.append(hash(known))
 
     def suspects(self) -> set[int]:
         """Returns the digests that came more than once, of which one is an entry added since the last call."""
