@@ -102,5 +102,6 @@ def _user(conf: Mapping[str, Any]) -> str | None:
 
 
 def _first(conf: Mapping[str, Any]) -> tuple[str, int]:
-    host, _, port = str(conf["bootstrap.servers"]).split(",")[0].rpartition(":")
-    return host.strip("[]"), int(port) if port.isdigit() else 9092
+    address = str(conf["bootstrap.servers"]).split(",")[0]
+    host, colon, port = address.rpartition(":")
+    return (host.strip("[]") if colon else address, int(port) if port.isdigit() else 9092)
