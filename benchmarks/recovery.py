@@ -1,4 +1,5 @@
-"""How fast a partition's owner is ready: step A2 from the changelogs alone, and from a checkpoint.
+"""How fast a partition's owner is ready, and how much memory its accounts take: step A2 from the changelogs alone, and
+from a checkpoint.
 
 Writes accounts and event ids to the changelogs of a real broker, then recovers all partitions in this process: without
 a checkpoint, with one that is complete, and with one that lacks what the accounts' last changes were. The process is
@@ -28,11 +29,13 @@ from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.id_runs import ID_BYTES
 from processor.stream.partition import PartitionProcessor
 from processor.stream.recovery import recover
+from processor.stream.survey import HORIZON, Survey
 from processor.worker import tune_memory
 
 DAY_MS = 86_400_000
 IDS_PER_CYCLE = 1000
 PATIENCE_S = 600
+TOUCHED = 50_000
 
 Figures = dict[str, float]
 
@@ -77,8 +80,11 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
     began = time.monotonic(), time.process_time()
     records = recover({"bootstrap.servers": brokers}, "credits-meter", processors, checkpoints, PATIENCE_S)
     took_s, cpu_s = time.monotonic() - began[0], time.process_time() - began[1]
+    survey_s = surveyed(processors)
     found = sum(len(processor.table) for processor in processors), sum(len(processor.ids) for processor in processors)
     assert found == (accounts, ids), found
+    touch_us = touched(processors, accounts)
+    own_mib = memory_mib("RssAnon")
     for processor in processors:
         processor.ids.runs = ()
     checkpoints.stop()
@@ -90,7 +96,38 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
         "records_per_s": round(records / took_s),
         "records_per_cpu_s": round(records / cpu_s),
         "checkpoint_mb": round(size / 1e6),
+        "survey_cpu_s": survey_s,
+        "us_per_account_used": touch_us,
+        "own_mib": own_mib,
+        "peak_mib": memory_mib("VmHWM"),
     }
+
+
+def surveyed(processors: list[PartitionProcessor]) -> float:
+    """Does what runs beside the work after an adoption; returns its seconds of CPU time."""
+    began, horizon = time.process_time(), datetime.now(UTC) + HORIZON
+    for processor in processors:
+        assert processor.table.stored is not None
+        survey = Survey(processor, processor.table.stored, horizon)
+        while survey.step():
+            pass
+    return round(time.process_time() - began, 2)
+
+
+def touched(processors: list[PartitionProcessor], accounts: int) -> float:
+    """Asks for accounts at random, as usage does; returns microseconds of CPU time for each."""
+    tenants = [f"tenant-{random.randrange(accounts):07}" for _ in range(TOUCHED)]
+    owned = [(processors[partition_of(tenant, harness.PARTITIONS)].table, tenant) for tenant in tenants]
+    began = time.process_time()
+    for table, tenant in owned:
+        assert table.get(tenant) is not None
+    return round((time.process_time() - began) / len(owned) * 1e6, 1)
+
+
+def memory_mib(what: str) -> int:
+    """Returns what the kernel says of this process; `RssAnon` leaves mapped files out."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{what}:")[2].split()[0]) // 1024
 
 
 def produce_accounts(brokers: str, count: int) -> None:

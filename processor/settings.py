@@ -159,6 +159,13 @@ class Settings(BaseSettings):
         le=3600,
         description="committed changes are in the local checkpoint after this time: how much a restart reads again",
     )
+    accounts_in_memory: int = Field(
+        10_000,
+        ge=100,
+        le=10_000_000,
+        description="accounts per partition that are kept in memory, or up to twice as many, about 2 kB each; "
+        "the others are read from the local checkpoint",
+    )
     transaction_timeout_s: int = Field(
         10, ge=1, le=900, description="the broker aborts a dead worker's transaction after this time; recovery may wait"
     )

@@ -4,7 +4,7 @@ What runs between the bytes that go in and those that come out is what a worker 
 left out. A `Driver` owns every partition, commits each cycle at once, and reads what it has rerouted as a worker would.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count, groupby
 from typing import Any, Final, NamedTuple
@@ -17,10 +17,12 @@ from processor.domain.account import Account
 from processor.domain.corrections import Allocation, allocations
 from processor.domain.tariff import Tariff
 from processor.stream.balance_table import partition_of
+from processor.stream.checkpoint import TABLES
 from processor.stream.cycle import TIMERS_MAX
 from processor.stream.event_ids import unpack
 from processor.stream.originals import decode_entry
 from processor.stream.partition import PartitionProcessor
+from processor.stream.survey import Survey
 from processor.stream.work import Work
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -115,17 +117,14 @@ class Driver:
     def restart(self) -> None:
         """Forgets everything in memory and rebuilds it from what was committed, as another worker would."""
         self._processors = self._new_processors()
-        accounts: list[dict[bytes, bytes]] = [{} for _ in self._processors]
-        for topic, number, key, value, _ in self.outputs:
-            if topic == topics.ACCOUNT_STATE and key is not None and value is not None:
-                accounts[number][key] = value
-            elif topic == topics.EVENT_IDS and value is not None:
-                self._processors[number].ids.fresh.update(unpack(value))
-            elif topic == topics.USER_POOLS and key is not None:
-                self._processors[number].memory.users.restore(key, value)
         for processor in self._processors:
-            processor.table.restore(accounts[processor.number])
-            processor.restored()
+            accounts, users = (MemoryTable(self._newest(topic, processor.number)) for topic in TABLES)
+            processor.restored(accounts, users)
+            survey = Survey(processor, accounts, horizon=None)
+            while survey.step():
+                pass
+        for _, number, _, value, _ in self.records(topics.EVENT_IDS):
+            self._processors[number].ids.fresh.update(unpack(value or b""))
 
     def records(self, topic: str) -> list[Output]:
         """Returns what was committed to one topic, in order."""
@@ -135,6 +134,10 @@ class Driver:
         """Returns a tenant's account as last published; None before anything was applied to it."""
         published = [each for each in self.records(topics.ACCOUNT_STATE) if each.key == tenant_id.encode()]
         return outputs.decode_account(published[-1].value or b"") if published else None
+
+    def _newest(self, topic: str, number: int) -> dict[bytes, bytes | None]:
+        mine = (each for each in self.records(topic) if each.partition == number)
+        return {each.key: each.value for each in mine if each.key is not None}
 
     def _new_processors(self) -> list[PartitionProcessor]:
         return [
@@ -167,6 +170,23 @@ class Driver:
 
     def _due(self) -> datetime | None:
         return min((due for each in self._processors if (due := each.timers.next()) is not None), default=None)
+
+
+class MemoryTable:
+    """The values of one partition of a changelog, as a checkpoint has them, but in memory."""
+
+    written = 0
+
+    def __init__(self, newest: Mapping[bytes, bytes | None]) -> None:
+        self._values = {key: value for key, value in sorted(newest.items()) if value is not None}
+
+    def get(self, key: bytes) -> bytes | None:
+        """Returns the newest value."""
+        return self._values.get(key)
+
+    def after(self, key: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Returns so many keys behind `key` at most, in order, with their values."""
+        return [(at, value) for at, value in self._values.items() if at > key][:limit]
 
 
 class _Ledger:

@@ -32,8 +32,8 @@ from processor.stream.originals import LedgerIndex
 from processor.stream.partition import PartitionProcessor
 from processor.stream.rates import Rates
 from processor.stream.recovery import recover
+from processor.stream.survey import Surveyor
 from processor.stream.transaction import Transactions
-from processor.stream.user_pools import recover_users
 
 log = structlog.get_logger()
 
@@ -74,11 +74,10 @@ class Worker:
         self.cycle = Cycle(
             Transactions(client, f"{settings.app_id}-{self.data_dir.instance}", settings.transaction_timeout_s),
             self.rates.tariff,
-            lambda number, tariff: PartitionProcessor(number, partitions, tariff, self.charges),
-            lambda fresh: (
-                recover(client, settings.app_id, fresh, checkpoints, RECOVERY_PATIENCE_S)
-                + recover_users(client, fresh, RECOVERY_PATIENCE_S)
+            lambda number, tariff: PartitionProcessor(
+                number, partitions, tariff, self.charges, settings.accounts_in_memory
             ),
+            lambda fresh: recover(client, settings.app_id, fresh, checkpoints, RECOVERY_PATIENCE_S),
             checkpoints,
             self.metrics,
             batch_max_events=settings.batch_max_events,
@@ -97,6 +96,7 @@ class Worker:
         self.cycle.group_metadata = self.lane.group_metadata
         self.health = Health(lambda: self.lane.assigned, lambda: self.cycle.committing_since)
         owned = self.cycle.processors.values
+        self.surveyor = Surveyor(owned)
         self.census = Census(self.metrics.registry, owned, lambda: self.lane.lag, settings.policy)
         self.canonical_line = CanonicalLine(self.metrics.registry)
         self.app = faust_app(settings, self.lane, self.cycle, self.die)
@@ -157,7 +157,12 @@ class Worker:
         await self.app.start()
         beside = [
             loop.create_task(task)
-            for task in (self.rates.watch(self.cycle.use), self.census.run(), self.canonical_line.run())
+            for task in (
+                self.rates.watch(self.cycle.use),
+                self.surveyor.run(),
+                self.census.run(),
+                self.canonical_line.run(),
+            )
         ]
         for task in beside:
             task.add_done_callback(self._die_of)

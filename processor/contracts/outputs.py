@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from processor.domain.account import Account
 from processor.domain.ledger import Entry, Notice, RechargeRequest
+from processor.domain.money import Micros
 
 SOURCE: Final = "/communication-credits/meter"
 
@@ -53,8 +54,15 @@ class _LotGlimpse(Struct, gc=False):
     expiry_noticed: bool = False
 
 
+class _AutopayGlimpse(Struct, gc=False):
+    enabled: bool
+    trigger_micros: Micros
+
+
 class _RechargeGlimpse(Struct, gc=False):
     in_flight: str | None = None
+    requested_at: datetime | None = None
+    suspended: bool = False
     deadline_at: datetime | None = None
     not_before: datetime | None = None
     blocked_until: datetime | None = None
@@ -64,8 +72,11 @@ class AccountGlimpse(Struct, gc=False):
     """What must be known of every account of a partition before anything happens to it."""
 
     tenant_id: str
+    balance_micros: Micros
+    overdraft_micros: Micros
     lots: list[_LotGlimpse]
     recharge: _RechargeGlimpse
+    autopay: _AutopayGlimpse | None = None
 
 
 encode = msgspec.json.Encoder().encode

@@ -1,10 +1,7 @@
-"""Counts what the accounts of a worker look like, by walking them now and then: no event pays for it.
-
-The walk shares the event loop with the cycle, so it is cut into slices of a millisecond or less.
-"""
+"""Says now and then how the accounts of a worker stand; the partitions count that as the accounts change."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
@@ -12,15 +9,11 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Gauge
 
 from processor.contracts import topics
-from processor.domain.account import Account
 from processor.domain.policy import Policy
 from processor.domain.recharge import refusal
 from processor.stream.partition import PartitionProcessor
 
 PAUSE_S: Final = 10.0
-SLICE: Final = 500
-"""Accounts between two breaths of the event loop."""
-
 AGES: Final = {"under_60s": 0.0, "over_60s": 60.0}
 """How long a payment has been due that nobody has asked for: label value -> from this many seconds on."""
 
@@ -61,28 +54,27 @@ class Census:
     async def run(self) -> None:
         """Counts again and again, on the worker's loop."""
         while True:
-            await self.count()
+            self.count()
             await asyncio.sleep(PAUSE_S)
 
-    async def count(self) -> None:
-        """Walks all accounts once and sets the gauges."""
+    def count(self) -> None:
+        """Sets the gauges."""
         now = datetime.now(UTC)
         accounts = overdraft = overdrawn = suspended = 0
         oldest = 0.0
         due: set[str] = set()
-        for some in self._slices():
-            for account in some:
-                accounts += 1
-                overdraft += account.overdraft_micros
-                overdrawn += account.overdraft_micros > 0
-                recharge = account.recharge
-                suspended += recharge.suspended
-                if recharge.requested_at is not None:
-                    asked = recharge.requested_at.timestamp()
-                    oldest = min(oldest or asked, asked)
-                if refusal(account, now, self._policy) is None:
-                    due.add(account.tenant_id)
-            await asyncio.sleep(0)
+        for processor in self._owned():
+            standings = processor.standings
+            accounts += len(processor.table)
+            overdraft += standings.overdraft_micros
+            overdrawn += len(standings.overdrafts)
+            suspended += len(standings.suspended)
+            for asked in standings.waiting.values():
+                oldest = min(oldest or asked.timestamp(), asked.timestamp())
+            for tenant in standings.low:
+                account = processor.table.get(tenant)
+                if account is not None and refusal(account, now, self._policy) is None:
+                    due.add(tenant)
         self.accounts.set(accounts)
         self.overdraft.set(overdraft)
         self.overdrawn.set(overdrawn)
@@ -91,10 +83,6 @@ class Census:
         self._set_due(due)
         for topic, records in self._lag().items():
             self.lag.labels(topic).set(records)
-
-    def _slices(self) -> Iterator[list[Account]]:
-        for processor in list(self._owned()):
-            yield from processor.table.slices(SLICE)
 
     def _set_due(self, due: set[str]) -> None:
         now = monotonic()

@@ -170,7 +170,7 @@ class Metrics:
         )
         self._requested_at: dict[str, float] = {}
         self.in_flight = gauge("recharge_in_flight", "Recharges waiting for their result.")
-        self.in_flight.set_function(lambda: sum(owned.in_flight for owned in self._owned))
+        self.in_flight.set_function(lambda: sum(len(owned.standings.waiting) for owned in self._owned))
         self.notifications = counter(
             "notifications",
             "Notices published, by type.",

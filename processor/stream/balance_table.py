@@ -1,12 +1,17 @@
 """The accounts of one partition, and which of them changed since the last commit."""
 
-from collections.abc import Iterable, Iterator
+from typing import Final
 
 from kafka.partitioner.default import murmur2
 
 from processor.contracts.outputs import decode_account
 from processor.domain.account import Account, check
 from processor.domain.errors import InvariantViolated
+from processor.stream.recent import Recent
+from processor.stream.table_store import Stored
+
+KEPT: Final = 10_000
+"""Accounts of a partition that are kept in memory when nothing else is said."""
 
 
 def partition_of(tenant_id: str, partitions: int) -> int:
@@ -17,33 +22,45 @@ def partition_of(tenant_id: str, partitions: int) -> int:
 class BalanceTable:
     """Accounts by tenant id; an account joins the table with its first applied message.
 
-    What recovery puts back stays as it was published, JSON, until the tenant's next message: most tenants of a large
-    partition have none for a while, and decoding a million accounts would hold a take-over up.
+    Those that were used lately are in memory, all others where recovery has `stored` them.
     """
 
-    def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {}
-        self._stored: dict[bytes, bytes] = {}
+    def __init__(self, keep: int = KEPT) -> None:
+        self.stored: Stored | None = None
+        self.recent: Recent[str, Account] = Recent(keep)
+        self._count = 0
+        self._new: set[str] | None = set()
+        self._cycles = 0
         self._changed: dict[str, Account] = {}
 
     def __len__(self) -> int:
-        return len(self.accounts) + len(self._stored)
+        return self._count + len(self._new or ())
+
+    def is_new(self, tenant_id: str) -> bool:
+        """Tells whether an account has joined since the adoption; unknown, so False, once all have been counted."""
+        return self._new is not None and tenant_id in self._new
+
+    def counted(self, others: int) -> None:
+        """Says how many stored accounts there are that are not new."""
+        if self._new is not None:
+            self._count, self._new = others + len(self._new), None
 
     def get(self, tenant_id: str) -> Account | None:
-        """Returns the tenant's account, if there is one, with its books checked where it was put back."""
-        account = self.accounts.get(tenant_id)
-        if account is None and (value := self._stored.pop(tenant_id.encode(), None)) is not None:
-            account = decode_account(value)
-            if account.tenant_id != tenant_id:
-                raise InvariantViolated("an account is stored under another tenant's key")
-            check(account)
-            self.accounts[tenant_id] = account
-        return account
+        """Returns the tenant's account, if there is one, with its books checked where it comes from the disk."""
+        account = self.recent.young.get(tenant_id)
+        return account if account is not None else self._fetched(tenant_id)
 
     def changed(self, account: Account) -> None:
         """Marks an account to be part of the next commit."""
-        self.accounts[account.tenant_id] = account
-        self._changed[account.tenant_id] = account
+        tenant_id = account.tenant_id
+        young = self.recent.young
+        if tenant_id not in young:  # `get` would have put it there
+            young[tenant_id] = account
+            if self._new is None:
+                self._count += 1
+            else:
+                self._new.add(tenant_id)
+        self._changed[tenant_id] = account
 
     def take_changed(self) -> list[Account]:
         """Hands over the accounts to be committed, each with its books checked."""
@@ -51,19 +68,17 @@ class BalanceTable:
         self._changed.clear()
         for account in changed:
             check(account)
+        self._cycles += bool(changed)
+        if self.stored is not None:
+            self.recent.age(self._cycles, self.stored.written)
         return changed
 
-    def restore(self, accounts: dict[bytes, bytes]) -> None:
-        """Puts committed accounts back during recovery, by tenant id; later ones replace earlier ones."""
-        self._stored.update(accounts)
-
-    def slices(self, size: int) -> Iterator[list[Account]]:
-        """Yields every account that is there now, so many at a time; those that nobody has asked for are decoded."""
-        tenants = [*self.accounts, *map(bytes.decode, self._stored)]
-        for start in range(0, len(tenants), size):
-            found = map(self.get, tenants[start : start + size])
-            yield [account for account in found if account is not None]
-
-    def stored(self) -> Iterable[bytes]:
-        """Returns the accounts that nobody has asked for since recovery, as they were published."""
-        return self._stored.values()
+    def _fetched(self, tenant_id: str) -> Account | None:
+        account = self.recent.get(tenant_id)
+        if account is None and self.stored is not None and (value := self.stored.get(tenant_id.encode())) is not None:
+            account = decode_account(value)
+            if account.tenant_id != tenant_id:
+                raise InvariantViolated("an account is stored under another tenant's key")
+            check(account)
+            self.recent.young[tenant_id] = account
+        return account

@@ -13,10 +13,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
 
+from rocksdict import Cache
+
 from processor.contracts import topics
-from processor.stream.checkpoint import Changes, Loaded, PartitionCheckpoint, Sealed
+from processor.stream.checkpoint import TABLES, Changes, Loaded, PartitionCheckpoint, Sealed
 from processor.stream.event_ids import EventIds, unpack
 from processor.stream.frames import Stamp
+from processor.stream.stored_table import StoredTable
+from processor.stream.table_store import CACHE_BYTES, Change
 from processor.stream.work import Work
 
 CYCLES_WAITING_MAX: Final = 16
@@ -45,6 +49,7 @@ class CheckpointWriter:
         self._event_ids: dict[int, EventIds] = {}
         self._thread = threading.Thread(target=self._work, name="checkpoint", daemon=True)
         self._backlog = False
+        self._cache = Cache(CACHE_BYTES)
         self._post: Post
 
     def start(self, post: Post) -> None:
@@ -60,20 +65,25 @@ class CheckpointWriter:
         """Takes committed changes of an opened partition in; waits while too many are waiting."""
         self._jobs.put(partial(self._add, number, changes))
 
-    def recovered(self, number: int, event_ids: EventIds) -> None:
-        """Ends the recovery of a partition: fills its event ids, and from now on moves what is sealed to their runs."""
-        self._call(self._recovered, number, event_ids)
+    def recovered(self, number: int, event_ids: EventIds) -> dict[str, StoredTable]:
+        """Ends the recovery of a partition: fills its event ids, and from now on moves what is sealed to their runs.
+
+        Returns its tables by topic; any thread may read them.
+        """
+        return self._call(self._recovered, number, event_ids)
 
     def committed(self, work: Work, ends: dict[tuple[str, int], int]) -> None:
         """Takes one committed cycle in; `ends` are the offsets behind what it wrote to the changelogs."""
         at_ms = int(work.now.timestamp() * 1000)
         for number in {number for _, number in work.changelogs}:
-            state, ids = (topics.ACCOUNT_STATE, number), (topics.EVENT_IDS, number)
-            accounts = {key: value for key, value in work.changelogs.get(state, ()) if key is not None}
-            packed = [value for _, value in work.changelogs.get(ids, ())]
-            # A missing end is a fault of ours and ends the process.
-            state_end = ends[state] if accounts else None
-            self.add(number, Changes(accounts, state_end, packed, ends[ids] if packed else None, at_ms))
+            tables: dict[str, tuple[Change, int]] = {}
+            for topic in TABLES:
+                if changes := work.changelogs.get((topic, number)):
+                    # A missing end is a fault of ours and ends the process.
+                    tables[topic] = {key: value for key, value in changes if key is not None}, ends[topic, number]
+            packed = [value for _, value in work.changelogs.get((topics.EVENT_IDS, number), ())]
+            ids_end = ends[topics.EVENT_IDS, number] if packed else None
+            self.add(number, Changes(tables, packed, ids_end, at_ms))
 
     def release(self, numbers: Iterable[int]) -> None:
         """Flushes and closes the checkpoints of partitions that are let go, in the background."""
@@ -130,23 +140,24 @@ class CheckpointWriter:
         due = monotonic() - self._interval_s
         self._backlog = False
         for number, checkpoint in self._checkpoints.items():
-            if checkpoint.backlog and number in self._event_ids:
+            if checkpoint.backlog:
                 checkpoint.write_some()
                 self._backlog = True
             elif (since := checkpoint.waiting_since) is not None and since <= due:
                 self._install(number, checkpoint.flush())
 
     def _open(self, number: int, stamps: dict[str, Stamp], kept: dict[str, tuple[int, int]]) -> Loaded:
-        checkpoint = PartitionCheckpoint(self._directory / str(number), stamps, self._window_ms)
+        checkpoint = PartitionCheckpoint(self._directory / str(number), stamps, self._window_ms, self._cache)
         loaded = checkpoint.load(kept)
         self._checkpoints[number] = checkpoint
         return loaded
 
-    def _recovered(self, number: int, event_ids: EventIds) -> None:
+    def _recovered(self, number: int, event_ids: EventIds) -> dict[str, StoredTable]:
         runs, packed = self._checkpoints[number].recovered()
         event_ids.install(runs, b"")
         event_ids.fresh.update(unpack(packed))
         self._event_ids[number] = event_ids
+        return self._checkpoints[number].tables
 
     def _add(self, number: int, changes: Changes) -> None:
         self._install(number, self._checkpoints[number].add(changes))

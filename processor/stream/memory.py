@@ -34,8 +34,8 @@ class NoCharges:
 class PartitionMemory:
     """Looks for a charge in the cycle under way, then in the one that is being committed, then in the ledger."""
 
-    def __init__(self, number: int, committed: CommittedCharges) -> None:
-        self.users = UserPoolTable()
+    def __init__(self, number: int, committed: CommittedCharges, keep: int) -> None:
+        self.users = UserPoolTable(keep)
         self._number = number
         self._committed = committed
         self._caught_up = False

@@ -14,9 +14,11 @@ from processor.domain.metering import apply
 from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
 from processor.domain.timers import may_be_sooner, next_due
-from processor.stream.balance_table import BalanceTable, partition_of
+from processor.stream.balance_table import KEPT, BalanceTable, partition_of
 from processor.stream.event_ids import NO_ID, EventIds, pack
 from processor.stream.memory import CommittedCharges, NoCharges, PartitionMemory
+from processor.stream.standings import Standings
+from processor.stream.table_store import Stored
 from processor.stream.timers import Timers
 from processor.stream.tracing import link
 from processor.stream.work import Work
@@ -37,22 +39,21 @@ CHUNK: Final = 256
 class PartitionProcessor:
     """Owns the state of partition `number` from assignment to revocation. Not thread-safe: the cycle's loop only."""
 
-    def __init__(self, number: int, partitions: int, tariff: Tariff, charges: CommittedCharges | None = None) -> None:
+    def __init__(
+        self, number: int, partitions: int, tariff: Tariff, charges: CommittedCharges | None = None, keep: int = KEPT
+    ) -> None:
         self.number = number
         self.partitions = partitions
         self.tariff = tariff
-        self.table = BalanceTable()
+        self.table = BalanceTable(keep)
         self.ids = EventIds()
         self.timers = Timers()
-        self.memory = PartitionMemory(number, charges or NoCharges())
-        self.in_flight = 0
+        self.standings = Standings()
+        self.memory = PartitionMemory(number, charges or NoCharges(), keep)
 
-    def restored(self) -> None:
-        """Arms the timers and recounts what the metrics want to know, once recovery has filled the table."""
-        for value in self.table.stored():
-            account = outputs.glimpse(value)
-            self.in_flight += account.recharge.in_flight is not None
-            self.timers.arm(account.tenant_id, next_due(account, self.tariff.policy))
+    def restored(self, accounts: Stored, users: Stored) -> None:
+        """Takes over what recovery has stored; the accounts' timers are armed by the survey that follows."""
+        self.table.stored, self.memory.users.stored = accounts, users
 
     def process(self, topic: str, records: list[Record], work: Work) -> None:
         """Does all that a run of records demands (step B2): each is applied, known already, parked or forwarded.
@@ -147,7 +148,6 @@ class PartitionProcessor:
             headers = link(record) if record is not None else None
             work.produce(topics.RECHARGE_COMMANDS, self.number, key, outputs.request_record(request), headers)
             work.requests.append(request)
-            self.in_flight += request.attempt == 1
         for notice in outcome.notices:
             work.produce(topics.NOTIFICATIONS, self.number, key, outputs.notice_record(notice, work.now))
             work.notices[notice.kind] += 1
@@ -159,7 +159,6 @@ class PartitionProcessor:
             news = any(notice.recharge_id == message.data.recharge_id for notice in outcome.notices)
             work.outcomes["result", "applied" if news else "duplicate"] += 1
             if news:
-                self.in_flight -= 1
                 work.decided[message.data.status] += 1
                 work.settled.append(message.data.recharge_id)
         else:
@@ -168,10 +167,12 @@ class PartitionProcessor:
 
     def finish(self, work: Work) -> None:
         """Adds the state behind the cycle's effects: one record per touched account, the new ids packed."""
-        users = self.memory.users.take_changed()
-        work.outputs += [(topics.USER_POOLS, self.number, key, value, None) for key, value in users]
+        if users := self.memory.users.take_changed():
+            work.changelogs[topics.USER_POOLS, self.number] = [*users]
         changed, event_ids = self.table.take_changed(), work.event_ids[self.number]
         if changed:
+            for account in changed:
+                self.standings.note(account)
             work.changelogs[topics.ACCOUNT_STATE, self.number] = [
                 (account.tenant_id.encode(), outputs.encode(account)) for account in changed
             ]

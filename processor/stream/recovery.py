@@ -1,7 +1,6 @@
 """Rebuilds partitions from their local checkpoints and the rest of their changelogs: step A2."""
 
 from collections import defaultdict
-from itertools import islice
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
@@ -10,19 +9,18 @@ from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from processor.contracts import outputs, topics
+from processor.contracts import topics
 from processor.stream import state_format
 from processor.stream.balance_table import partition_of
-from processor.stream.checkpoint import Changes
+from processor.stream.checkpoint import CHANGELOGS, Changes
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.frames import Stamp
 from processor.stream.partition import PartitionProcessor
 from processor.stream.reading import ADMIN_TIMEOUT_S, Place, offsets, read_to_the_end, topic_id
+from processor.stream.table_store import Stored
 
 SAMPLE: Final = 1000
 """Accounts of a partition whose home is computed again: their digest is slow, and one stray tells enough."""
-
-CHANGELOGS: Final = (topics.ACCOUNT_STATE, topics.EVENT_IDS)
 
 log = structlog.get_logger()
 
@@ -66,19 +64,18 @@ def recover(
         starts |= _load(processor, app_id, changelogs, checkpoints)
     if anew := sorted({number for (_, number), start in starts.items() if not start}):
         log.info("reading changelogs from their beginning", partitions=anew)
-    owners = {processor.number: processor for processor in processors}
     places = {place: offset or OFFSET_BEGINNING for place, offset in starts.items()}
-    records = sum(_restore(batch, owners, checkpoints) for batch in read_to_the_end(config, places, deadline))
+    records = sum(_copy(batch, checkpoints) for batch in read_to_the_end(config, places, deadline))
     for processor in processors:
-        _check_homes(processor)
-        checkpoints.recovered(processor.number, processor.ids)
-        processor.restored()
+        tables = checkpoints.recovered(processor.number, processor.ids)
+        _check_homes(processor, tables[topics.ACCOUNT_STATE])
+        processor.restored(tables[topics.ACCOUNT_STATE], tables[topics.USER_POOLS])
     return records
 
 
-def _check_homes(processor: PartitionProcessor) -> None:
-    for value in islice(processor.table.stored(), SAMPLE):
-        home = partition_of(outputs.glimpse(value).tenant_id, processor.partitions)
+def _check_homes(processor: PartitionProcessor, accounts: Stored) -> None:
+    for tenant, _ in accounts.after(b"", SAMPLE):
+        home = partition_of(tenant.decode(), processor.partitions)
         if home != processor.number:
             raise PartitionCountChangedError(
                 f"partition {processor.number} holds an account that is at home in {home} of {processor.partitions}"
@@ -98,7 +95,7 @@ def _describe(config: dict[str, Any], numbers: list[int]) -> Changelogs:
 def _load(
     processor: PartitionProcessor, app_id: str, changelogs: Changelogs, checkpoints: CheckpointWriter
 ) -> dict[Place, int]:
-    """Restores what the local checkpoint holds; returns where to go on reading."""
+    """Opens the local checkpoint; returns where to go on reading."""
     number = processor.number
     stamps = {
         topic: Stamp(
@@ -116,12 +113,11 @@ def _load(
     for topic, reason in loaded.problems.items():
         offset = loaded.offsets[topic]
         log.warning("checkpoint not used as it is", partition=number, topic=topic, reason=reason, from_offset=offset)
-    processor.table.restore(loaded.accounts)
     return {(topic, number): offset for topic, offset in loaded.offsets.items()}
 
 
-def _restore(batch: list[Record], owners: dict[int, PartitionProcessor], checkpoints: CheckpointWriter) -> int:
-    """Applies committed records to the tables and hands them to the checkpoints; returns how many there were."""
+def _copy(batch: list[Record], checkpoints: CheckpointWriter) -> int:
+    """Hands committed records to the checkpoints; returns how many there were."""
     state_format.check(batch)
     by_place: dict[Place, list[Record]] = defaultdict(list)
     for record in batch:
@@ -129,10 +125,9 @@ def _restore(batch: list[Record], owners: dict[int, PartitionProcessor], checkpo
     for (topic, number), records in by_place.items():
         last = records[-1]
         end, at_ms = last.offset() + 1, last.timestamp()[1]
-        if topic == topics.ACCOUNT_STATE:
-            accounts = {record.key(): record.value() for record in records}
-            owners[number].table.restore(accounts)
-            checkpoints.add(number, Changes(accounts, end, [], None, at_ms))
+        if topic == topics.EVENT_IDS:
+            checkpoints.add(number, Changes({}, [record.value() for record in records], end, at_ms))
         else:
-            checkpoints.add(number, Changes({}, None, [record.value() for record in records], end, at_ms))
+            newest = {record.key(): record.value() for record in records}
+            checkpoints.add(number, Changes({topic: (newest, end)}, [], None, at_ms))
     return len(batch)

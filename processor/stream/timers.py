@@ -14,13 +14,15 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[datetime, str]] = []
         self._armed: dict[str, datetime] = {}
+        self.horizon: datetime | None = None
+        """Later times are not kept: they are found in time by the next survey of the accounts."""
 
     def __len__(self) -> int:
         return len(self._armed)
 
     def arm(self, tenant_id: str, due: datetime | None) -> None:
         """Sets or moves the timer of a tenant; None clears it."""
-        if due is None:
+        if due is None or (self.horizon is not None and due > self.horizon):
             self._armed.pop(tenant_id, None)
         elif self._armed.get(tenant_id) != due:
             self._armed[tenant_id] = due

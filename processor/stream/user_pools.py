@@ -4,19 +4,13 @@ A tenant may have a hundred thousand such users. Their counters are no part of t
 whole with every change; in memory a user costs the bytes of one record, and only users who called are there.
 """
 
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING
 
-from processor.contracts import topics
 from processor.domain.pools import PoolUse, UserPools
-from processor.stream import state_format
-from processor.stream.reading import read_to_the_end
-
-if TYPE_CHECKING:
-    from processor.stream.partition import PartitionProcessor
+from processor.stream.recent import Recent
+from processor.stream.table_store import Stored
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(UserPools).decode
@@ -27,43 +21,24 @@ def key_of(tenant_id: str, user_id: str) -> bytes:
     return f"{tenant_id}\0{user_id}".encode()
 
 
-def recover_users(config: dict[str, Any], processors: list["PartitionProcessor"], patience_s: float) -> int:
-    """Fills the tables of users with everything committed so far; returns the number of records read."""
-    owners = {processor.number: processor for processor in processors}
-    starts = {(topics.USER_POOLS, number): OFFSET_BEGINNING for number in owners}
-    records = 0
-    for batch in read_to_the_end(config, starts, monotonic() + patience_s):
-        state_format.check(batch)
-        records += len(batch)
-        for record in batch:
-            owners[record.partition()].memory.users.restore(record.key(), record.value())
-    return records
-
-
 class UserPoolTable:
-    """The users' counters of one partition."""
+    """The users' counters of one partition: those of users who called lately in memory, all others where recovery has
+    `stored` them.
+    """
 
-    def __init__(self) -> None:
-        self._stored: dict[bytes, bytes] = {}
+    def __init__(self, keep: int) -> None:
+        self.stored: Stored | None = None
+        self._recent: Recent[bytes, bytes] = Recent(keep)
         self._touched: dict[bytes, UserPools] = {}
-
-    def __len__(self) -> int:
-        return len(self._stored)
-
-    def restore(self, key: bytes, value: bytes | None) -> None:
-        """Takes a record of `user.pools.v1`, in the order of the topic."""
-        if value is None:
-            self._stored.pop(key, None)
-        else:
-            self._stored[key] = value
+        self._cycles = 0
 
     def get(self, tenant_id: str, user_id: str) -> list[PoolUse]:
         """Returns a user's counters; changes to the list are kept."""
         key = key_of(tenant_id, user_id)
         pools = self._touched.get(key)
         if pools is None:
-            stored = self._stored.get(key)
-            pools = UserPools(tenant_id=tenant_id, user_id=user_id, pools=[]) if stored is None else _decode(stored)
+            value = self._value(key)
+            pools = UserPools(tenant_id=tenant_id, user_id=user_id, pools=[]) if value is None else _decode(value)
             self._touched[key] = pools
         return pools.pools
 
@@ -72,8 +47,17 @@ class UserPoolTable:
         changed = []
         for key, pools in self._touched.items():
             value = _encode(pools)
-            if pools.pools and self._stored.get(key) != value:
-                self._stored[key] = value
+            if pools.pools and self._value(key) != value:
+                self._recent.young[key] = value
                 changed.append((key, value))
         self._touched.clear()
+        self._cycles += bool(changed)
+        if self.stored is not None:
+            self._recent.age(self._cycles, self.stored.written)
         return changed
+
+    def _value(self, key: bytes) -> bytes | None:
+        value = self._recent.get(key)
+        if value is None and self.stored is not None and (value := self.stored.get(key)) is not None:
+            self._recent.young[key] = value
+        return value

@@ -17,12 +17,16 @@ def damage(checkpoint: Path) -> None:
     """Damages the copy of every partition but the last, each in another way."""
     directories = [checkpoint / str(number) for number in range(PARTITIONS)]
     shutil.rmtree(directories[0])
-    truncate(directories[1] / "accounts", 0.5)
-    truncate(directories[2] / "accounts", 0.0)
-    flip(directories[3] / "accounts", 0.7)
+    truncate(newest(directories[1], "accounts.*/MANIFEST-*"), 0.5)
+    truncate(newest(directories[2], "accounts.*/CURRENT"), 0.0)
+    (newest(directories[3], "users.*/CURRENT")).unlink()
     flip(directories[4] / "ids", 0.5)
-    flip(next(directories[5].glob("*.run")), 0.3)
-    next(directories[6].glob("*.run")).unlink()
+    flip(newest(directories[5], "*.run"), 0.3)
+    newest(directories[6], "*.run").unlink()
+
+
+def newest(directory: Path, pattern: str) -> Path:
+    return max(directory.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
 
 
 def truncate(path: Path, part: float) -> None:

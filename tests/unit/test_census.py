@@ -1,6 +1,5 @@
 """The census says how the accounts of a worker stand, without a label that grows with them."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,14 +10,21 @@ from processor.domain.policy import Policy
 from processor.observability import census as module
 from processor.observability.census import Census
 from processor.stream.partition import PartitionProcessor
+from processor.stream.work import Work
 from tests.unit.builders import tariff
+
+
+def changed(processor: PartitionProcessor, account: Account) -> None:
+    processor.table.changed(account)
+    processor.finish(Work(datetime.now(UTC)))
 
 
 def counted(*accounts: Account, registry: CollectorRegistry | None = None) -> CollectorRegistry:
     registry = registry or CollectorRegistry()
     processor = PartitionProcessor(0, 1, tariff())
-    processor.table.accounts.update({account.tenant_id: account for account in accounts})
-    asyncio.run(Census(registry, lambda: [processor], lambda: {"usage.call.v1": 7}, Policy()).count())
+    for account in accounts:
+        changed(processor, account)
+    Census(registry, lambda: [processor], lambda: {"usage.call.v1": 7}, Policy()).count()
     return registry
 
 
@@ -31,8 +37,8 @@ def below_trigger(tenant: str) -> Account:
 
 def test_overdrafts_are_summed_and_counted() -> None:
     found = counted(
-        Account(tenant_id="a", currency="USD", overdraft_micros=5),
-        Account(tenant_id="b", currency="USD", overdraft_micros=7),
+        Account(tenant_id="a", currency="USD", overdraft_micros=5, balance_micros=-5, debited_micros=5),
+        Account(tenant_id="b", currency="USD", overdraft_micros=7, balance_micros=-7, debited_micros=7),
         Account(tenant_id="c", currency="USD"),
     )
     assert found.get_sample_value("credits_accounts") == 3
@@ -55,18 +61,21 @@ def test_the_oldest_recharge_in_flight_is_told_by_the_time_it_was_asked_for() ->
 def test_a_payment_that_is_due_and_not_asked_for_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = CollectorRegistry()
     processor = PartitionProcessor(0, 1, tariff())
-    processor.table.accounts["a"] = below_trigger("a")
+    changed(processor, below_trigger("a"))
     census = Census(registry, lambda: [processor], dict, Policy())
-    asyncio.run(census.count())
+    census.count()
     due = "credits_below_trigger_without_request"
     assert registry.get_sample_value(due, {"age": "under_60s"}) == 1
     later = module.monotonic() + 61
     monkeypatch.setattr(module, "monotonic", lambda: later)
-    asyncio.run(census.count())
+    census.count()
     assert registry.get_sample_value(due, {"age": "under_60s"}) == 0
     assert registry.get_sample_value(due, {"age": "over_60s"}) == 1
-    processor.table.accounts["a"].recharge.suspended = True
-    asyncio.run(census.count())
+    account = processor.table.get("a")
+    assert account is not None
+    account.recharge.suspended = True
+    changed(processor, account)
+    census.count()
     assert registry.get_sample_value(due, {"age": "over_60s"}) == 0
     assert registry.get_sample_value("credits_autopay_suspended") == 1
 

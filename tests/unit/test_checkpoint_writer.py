@@ -8,7 +8,7 @@ import pytest
 from xxhash import xxh3_128_digest
 
 from processor.contracts import topics
-from processor.stream.checkpoint import SEALED_AT
+from processor.stream.checkpoint import CHANGELOGS, SEALED_AT
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.event_ids import EventIds
 from processor.stream.frames import Stamp
@@ -19,7 +19,7 @@ NUMBER = 3
 STATE, IDS = (topics.ACCOUNT_STATE, NUMBER), (topics.EVENT_IDS, NUMBER)
 STAMPS = {
     topic: Stamp(cluster_id="c", app_id="a", topic=topic, topic_id="t", partitions=8, partition=NUMBER)
-    for topic in (topics.ACCOUNT_STATE, topics.EVENT_IDS)
+    for topic in CHANGELOGS
 }
 KEPT = dict.fromkeys(STAMPS, (0, 10**6))
 FAR_S = 3600.0
@@ -50,8 +50,8 @@ class Worker:
         """Opens the partition, whose changelogs have nothing that its checkpoint lacks."""
         loaded = self.checkpoints.open(NUMBER, STAMPS, KEPT)
         event_ids = EventIds()
-        self.checkpoints.recovered(NUMBER, event_ids)
-        return loaded.accounts, event_ids, loaded.offsets
+        tables = self.checkpoints.recovered(NUMBER, event_ids)
+        return dict(tables[topics.ACCOUNT_STATE].after(b"", 10)), event_ids, loaded.offsets
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_was_committed_is_there_after_a_stop_with_the_offsets_behind_it(dir
     again.checkpoints.stop()
     assert accounts == {b"tenant": b"account 2"}
     assert event_ids.sealed([identity(n) for n in range(5)]) == {identity(1), identity(2), identity(3)}
-    assert offsets == {topics.ACCOUNT_STATE: 12, topics.EVENT_IDS: 22}
+    assert offsets == {topics.ACCOUNT_STATE: 12, topics.USER_POOLS: 0, topics.EVENT_IDS: 22}
     assert not worker.died
 
 
@@ -141,9 +141,9 @@ def test_what_cannot_be_written_ends_the_process(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    monkeypatch.setattr("os.fdatasync", full)
     worker.checkpoints.committed(cycle(1, [identity(1)]), {STATE: 11, IDS: 21})
     assert worker.dead.wait(30)
     assert "No space left" in str(worker.died[0])
     for checkpoint in worker.checkpoints._checkpoints.values():
-        checkpoint._accounts.close()
+        for table in checkpoint.tables.values():
+            table.store.close()

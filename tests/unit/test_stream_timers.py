@@ -15,9 +15,10 @@ from processor.stream.balance_table import partition_of
 from processor.stream.cycle import TIMERS_REST, Cycle
 from processor.stream.lane import Batch
 from processor.stream.partition import PartitionProcessor
+from processor.stream.survey import HORIZON, Survey
 from processor.stream.timers import STALE_MAX, Timers
 from processor.stream.work import Work
-from processor.testing import Input, kafka_message
+from processor.testing import Input, MemoryTable, kafka_message
 from tests.property.histories import histories, rates, resolve
 from tests.unit.builders import NOW, TENANT, autopay, call, tariff
 
@@ -192,8 +193,9 @@ def test_after_a_take_over_timers_wait_for_results_that_have_arrived_meanwhile()
         assert left is not None
         world.now += 2 * DEADLINE
         await world.adopt({(topics.RECHARGE_RESULTS, HOME): 7})
-        world.processor.table.restore({TENANT.encode(): encode(left)})
-        world.processor.restored()
+        accounts = MemoryTable({TENANT.encode(): encode(left)})
+        world.processor.restored(accounts, MemoryTable({}))
+        Survey(world.processor, accounts, world.now + HORIZON).step()
         assert world.cycle._until_due_s() == TIMERS_REST.total_seconds()
         world.after(TIMERS_REST)
         work = await world.commit()

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from rocksdict import Options, Rdict
 
 from processor import __version__
 from processor.cli.reading import read_committed
@@ -21,11 +22,10 @@ from processor.contracts import topics
 from processor.embedded.broker import EmbeddedBroker
 from processor.stream import topics as stream_topics
 from processor.stream.frames import Stamp, frames
-from processor.stream.table_log import _decode_stamp
 from tests.crash.platform import PARTITIONS, PAYMENT_MICROS, Payments, Platform, _call, _event, write_deck
 from tests.crash.proof import documents, prove
 from tests.crash.workers import WorkerProcess, drained
-from tests.upgrade.golden import KEPT, STATE, Kept, Worth, write
+from tests.upgrade.golden import CHANGELOGS, KEPT, STATE, Kept, Worth, write
 
 TENANTS = 3
 EVENTS = 300
@@ -109,8 +109,8 @@ def record(target: Path) -> None:
             write(target, topic, [kept(topic, message) for message in found])
         for partition in range(PARTITIONS):
             files = directory / "checkpoint" / str(partition)
-            stamps = [stamp_of(files / name) for name in ("accounts", "ids") if (files / name).exists()]
-            if len(stamps) == 2:
+            stamps = [stamp_of(path) for name in ("accounts.*", "users.*", "ids") for path in files.glob(name)]
+            if len(stamps) == len(CHANGELOGS):
                 shutil.copytree(files, target / "checkpoint" / str(partition))
                 worth.stamps[str(partition)] = stamps
         (target / "expected.json").write_bytes(msgspec.json.format(msgspec.json.encode(worth)) + b"\n")
@@ -126,11 +126,14 @@ def kept(topic: str, message: object) -> Kept:
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Reads the stamp at the beginning of a checkpoint file, or in a manifest."""
-    payload, _ = next(frames(memoryview(path.read_bytes())))
-    if path.name == "ids":
-        return Stamp(**msgspec.msgpack.decode(payload)["stamp"])
-    return _decode_stamp(payload)
+    """Reads the stamp of a table's copy, or of the manifest of the event ids."""
+    if path.name != "ids":
+        table = Rdict(str(path), Options(raw_mode=True))
+        meta = table.get(b"")
+        table.close()
+    else:
+        meta, _ = next(frames(memoryview(path.read_bytes())))
+    return Stamp(**msgspec.msgpack.decode(meta)["stamp"])
 
 
 def main() -> None:

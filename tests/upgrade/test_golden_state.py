@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from rocksdict import Cache
 from sqlalchemy import text
 
 from processor.console.database import UnusableDatabaseError
@@ -15,13 +16,15 @@ from processor.domain.account import check
 from processor.domain.policy import Policy
 from processor.domain.tariff import Tariff
 from processor.stream import frames, state_format
-from processor.stream.checkpoint import PartitionCheckpoint
+from processor.stream.checkpoint import CHANGELOGS, TABLES, Changes, PartitionCheckpoint
 from processor.stream.event_ids import EventIds, unpack
 from processor.stream.faults import diagnose
+from processor.stream.frames import Stamp
 from processor.stream.originals import allocation_of
 from processor.stream.partition import PartitionProcessor
 from processor.stream.state_format import HEADER, NewerStateError
 from processor.stream.user_pools import UserPoolTable
+from processor.testing import MemoryTable
 from tests.crash.platform import PARTITIONS, SOURCE
 from tests.upgrade import record_state
 from tests.upgrade.golden import STATE, Golden, Kept, released
@@ -44,12 +47,13 @@ def test_every_account_stands_at_the_balance_that_the_platform_expects(golden: G
     restored = {}
     for partition in range(PARTITIONS):
         processor = PartitionProcessor(partition, PARTITIONS, Tariff([], Policy()))
-        processor.table.restore(newest(of(golden.records(topics.ACCOUNT_STATE), partition)))
-        processor.restored()
-        for accounts in processor.table.slices(10):
-            for account in accounts:
-                check(account)
-                restored[account.tenant_id] = account.balance_micros
+        stored = newest(of(golden.records(topics.ACCOUNT_STATE), partition))
+        processor.restored(MemoryTable(stored), MemoryTable({}))
+        for tenant in map(bytes.decode, stored):
+            account = processor.table.get(tenant)
+            assert account is not None
+            check(account)
+            restored[tenant] = account.balance_micros
     assert restored == golden.worth.balances
     assert len(set(restored.values())) > 1, "the state is worth a comparison"
 
@@ -78,28 +82,29 @@ def test_the_ledger_adds_up_to_the_balances_and_says_what_each_event_was_charged
 
 @EVERY_RELEASE
 def test_users_have_the_minutes_that_they_had(golden: Golden) -> None:
-    table = UserPoolTable()
-    for record in golden.records(topics.USER_POOLS):
-        assert record.key is not None
-        table.restore(record.key.encode(), record.value)
+    table = UserPoolTable(keep=10)
+    table.stored = MemoryTable(newest(golden.records(topics.USER_POOLS)))
     found = {name: sum(pool.used_minutes for pool in table.get(*name.split(" "))) for name in golden.worth.pool_minutes}
     assert found == golden.worth.pool_minutes
 
 
 @EVERY_RELEASE
-def test_a_checkpoint_holds_what_its_partition_held(golden: Golden, tmp_path: Path) -> None:
+def test_a_checkpoint_and_the_topics_hold_what_a_partition_held(golden: Golden, tmp_path: Path) -> None:
+    """The accounts of the first form, a file, are read from their topic again; the ids are taken as they are."""
     for partition, files in golden.checkpoints():
-        copy = shutil.copytree(files, tmp_path / str(partition))
-        stamps = {stamp.topic: stamp for stamp in golden.worth.stamps[str(partition)]}
-        checkpoint = PartitionCheckpoint(copy, stamps, WINDOW_MS)
-        loaded = checkpoint.load(dict.fromkeys(stamps, (0, 1 << 40)))
-        assert loaded.problems == {}
-        assert loaded.accounts == newest(of(golden.records(topics.ACCOUNT_STATE), partition))
-        assert all(loaded.offsets.values())
+        first_form = {topics.ACCOUNT_STATE} if (files / "accounts").is_file() else set()
+        checkpoint = PartitionCheckpoint(shutil.copytree(files, tmp_path / str(partition)), *opened(golden, partition))
+        loaded = checkpoint.load(dict.fromkeys(CHANGELOGS, (0, 1 << 40)))
+        assert loaded.problems == dict.fromkeys(first_form, "it is of another format")
+        for topic in TABLES:
+            if not loaded.offsets[topic] and (kept := newest(of(golden.records(topic), partition))):
+                checkpoint.add(Changes({topic: (kept, 1 << 30)}, [], None, 0))
         ids = EventIds()
         runs, packed = checkpoint.recovered()
         ids.install(runs, b"")
         ids.fresh.update(unpack(packed))
+        for topic, table in checkpoint.tables.items():
+            assert dict(table.after(b"", 1000)) == newest(of(golden.records(topic), partition))
         wanted = [
             event_id for record in of(golden.records(topics.EVENT_IDS), partition) for event_id in unpack(record.value)
         ]
@@ -107,17 +112,29 @@ def test_a_checkpoint_holds_what_its_partition_held(golden: Golden, tmp_path: Pa
         checkpoint.close()
 
 
+def opened(golden: Golden, partition: int, **changed: int) -> tuple[dict[str, Stamp], int, Cache]:
+    """What a checkpoint is opened with; the first release kept no copy of `user.pools.v1`."""
+    recorded = {stamp.topic: stamp for stamp in golden.worth.stamps[str(partition)]}
+    ids = recorded[topics.EVENT_IDS]
+    stamps = {topic: recorded.get(topic, msgspec.structs.replace(ids, topic=topic)) for topic in CHANGELOGS}
+    stamps = {topic: msgspec.structs.replace(stamp, **changed) for topic, stamp in stamps.items()}
+    return stamps, WINDOW_MS, Cache(1 << 20)
+
+
 @EVERY_RELEASE
 def test_a_checkpoint_of_a_later_format_is_not_read_and_says_so(golden: Golden, tmp_path: Path) -> None:
     partition, files = next(golden.checkpoints())
-    stamps = {stamp.topic: stamp for stamp in golden.worth.stamps[str(partition)]}
-    earlier = {topic: msgspec.structs.replace(stamp, format=stamp.format - 1) for topic, stamp in stamps.items()}
-    checkpoint = PartitionCheckpoint(shutil.copytree(files, tmp_path / "copy"), earlier, WINDOW_MS)
-    loaded = checkpoint.load(dict.fromkeys(stamps, (0, 1 << 40)))
-    checkpoint.close()
+    copy = shutil.copytree(files, tmp_path / "copy")
+    now = PartitionCheckpoint(copy, *opened(golden, partition))
+    now.load(dict.fromkeys(CHANGELOGS, (0, 1 << 40)))
+    now.close()
+    earlier = PartitionCheckpoint(copy, *opened(golden, partition, format=frames.FORMAT - 1))
+    loaded = earlier.load(dict.fromkeys(CHANGELOGS, (0, 1 << 40)))
     said = f"a newer release wrote it (format {frames.FORMAT}, this one reads {frames.FORMAT - 1})"
-    assert loaded.problems == dict.fromkeys(stamps, said)
-    assert (loaded.accounts, set(loaded.offsets.values())) == ({}, {0}), "all of it is read from the topics"
+    assert loaded.problems == dict.fromkeys(CHANGELOGS, said)
+    assert set(loaded.offsets.values()) == {0}, "all of it is read from the topics"
+    assert not any(table.after(b"", 1) for table in earlier.tables.values())
+    earlier.close()
 
 
 class Record:
