@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from processor.contracts import topics
 from tests.docs.pages import DOCS, ROOT
 
-BUILD_S, DRAWN_MS = 120, 30_000
+BUILD_S, DRAWN_MS = 240, 120_000
 DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DIAGRAMS = {page: found for page in sorted(DOCS.rglob("*.md")) if (found := DIAGRAM.findall(page.read_text("utf-8")))}
 PROTOCOL = DIAGRAMS[DOCS / "explanation" / "exactly-once.md"]
@@ -103,6 +103,7 @@ def test_the_diagrams_of_a_page_are_drawn_and_nothing_comes_from_another_host(
     asked, faults = [], []
     with chromium.new_context() as context:
         tab = context.new_page()
+        tab.set_default_timeout(DRAWN_MS)
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("pageerror", lambda error: faults.append(str(error)))
         tab.route(lambda url: not url.startswith(address), lambda route: route.abort())
