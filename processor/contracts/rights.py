@@ -35,7 +35,8 @@ def rights(worker_group: str, payment_group: str) -> dict[str, Rights]:
         ),
         "worker": Rights(
             "the meter",
-            reads=(*topics.INPUTS, topics.ACCOUNT_STATE, topics.EVENT_IDS, topics.USER_POOLS),
+            # The ledger is where the charge is found that a correction takes back.
+            reads=(*topics.INPUTS, topics.ACCOUNT_STATE, topics.EVENT_IDS, topics.USER_POOLS, topics.LEDGER),
             writes=(*topics.OUTPUTS, topics.USAGE_REROUTED),
             groups=(worker_group, *READERS),
             transactions=(worker_group,),
