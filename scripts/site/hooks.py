@@ -4,10 +4,13 @@ Named in `mkdocs.yml`. The pages stay as they are read in the repository: a link
 file in the site.
 """
 
+import contextlib
+import hashlib
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +44,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def mermaid() -> Path:
-    """Returns Mermaid's script; installs it from the npm registry when it is not there as locked."""
-    script = HERE / "node_modules" / "@mermaid-js" / "tiny" / "dist" / "mermaid.tiny.js"
-    if not script.is_file() or script.stat().st_mtime < (HERE / "package-lock.json").stat().st_mtime:
+    """Returns Mermaid's script as locked; installs it from the npm registry when it is not there."""
+    lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:12]
+    installed = HERE / "node_modules" / lock
+    if not installed.is_dir():
         if shutil.which(NPM[0]) is None:
             raise PluginError("the diagrams need Mermaid from npm: install Node.js with npm, then repeat")
-        done = subprocess.run(NPM, cwd=HERE, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PluginError(f"Mermaid could not be installed; is the npm registry reachable?\n{done.stderr}")
-        script.touch()
-    return script
+        installed.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=installed.parent) as directory:
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(HERE / name, directory)
+            done = subprocess.run(NPM, cwd=directory, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise PluginError(f"Mermaid could not be installed; is the npm registry reachable?\n{done.stderr}")
+            with contextlib.suppress(OSError):  # another build was faster
+                (Path(directory) / "node_modules").rename(installed)
+    return installed / "@mermaid-js" / "tiny" / "dist" / "mermaid.tiny.js"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
