@@ -5,6 +5,8 @@ crash or a power cut leaves of the database is a copy as of some offset, and rec
 Keys and values are opaque bytes.
 """
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +30,8 @@ _DAMAGED: Final = "damaged"
 
 _CORRUPTION: Final = "Corruption"
 """What RocksDB calls it when a block is not what was written."""
+
+_FULL: Final = os.strerror(errno.ENOSPC)
 
 CACHE_BYTES: Final = 64 << 20
 """Blocks that are kept uncompressed in memory, for all partitions of a process together."""
@@ -150,7 +154,8 @@ class TableStore:
         self._number += 1
         self._directory = self._path.with_suffix(f".{self._number}")
         self._directory.mkdir()
-        self._opened = Rdict(str(self._directory), self._options())
+        with self._trusted(_CORRUPTION):
+            self._opened = Rdict(str(self._directory), self._options())
         self.write({}, 0)
 
     def close(self) -> None:
@@ -177,7 +182,9 @@ class TableStore:
         try:
             self._opened = Rdict(str(self._directory), self._options())
             meta = self._opened.get(_META)
-        except Exception as error:  # noqa: BLE001 - rocksdict has no other; a full or broken disk shows when it begins anew
+        except Exception as error:  # noqa: BLE001 - rocksdict has no other
+            if _FULL in str(error):
+                raise OSError(errno.ENOSPC, str(error)) from error
             return f"it cannot be opened: {error}"
         if meta is None:
             return "its beginning is damaged"
@@ -193,11 +200,13 @@ class TableStore:
     def _trusted(self, condemning: str = "") -> Iterator[None]:
         """Condemns the copy when it cannot be read: a restart must not find it again.
 
-        Only errors that say `condemning` do; a full disk is none of the copy's faults.
+        Only errors that say `condemning` do, and never a full disk.
         """
         try:
             yield
         except Exception as error:
+            if _FULL in str(error):
+                raise OSError(errno.ENOSPC, str(error)) from error
             if condemning not in str(error):
                 raise
             (self._directory / _DAMAGED).touch()
