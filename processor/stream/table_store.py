@@ -182,7 +182,7 @@ class TableStore:
         try:
             self._opened = Rdict(str(self._directory), self._options())
             meta = self._opened.get(_META)
-        except Exception as error:  # noqa: BLE001 - rocksdict has no other
+        except Exception as error:
             if _FULL in str(error):
                 raise OSError(errno.ENOSPC, str(error)) from error
             return f"it cannot be opened: {error}"
