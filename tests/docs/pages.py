@@ -15,8 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
+SHELLS = ("sh", "bash", "console", "shell")
+
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
+_FENCE_OR_SPAN = re.compile(
+    r"^```(?P<language>\w*)\n(?P<block>.*?)^```|(?<!`)`(?P<span>[^`\n]+)`", re.MULTILINE | re.DOTALL
+)
+_PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
 _ENVIRONMENT = re.compile(r"[A-Z_]+=\S*")
 _REST = re.compile(r"\s(?:\||>|>>|2>|&&|;|&)(?:\s|$)|\s{2,}[(#]|\s#\s")
 """Where a command ends: a pipe, a redirection, the next command, a comment."""
@@ -42,12 +48,35 @@ def commands_on(page: Path, program: str) -> Iterator[str]:
     text = page.read_text("utf-8")
     candidates = [span for span in _SPAN.findall(prose_of(page)) if "…" not in span]
     for language, block in _FENCE.findall(text):
-        if language in ("sh", "bash", "console", "shell"):
+        if language in SHELLS:
             candidates += block.replace("\\\n", " ").splitlines()
     for candidate in candidates:
         found = command_in(candidate, program)
         if found is not None:
             yield found
+
+
+def typed(page: Path) -> list[str]:
+    """Returns what a person types on the way through a page: the lines of shell blocks, and whole commands in spans.
+
+    A span is a whole command when it has more words than the command's name, and no placeholder among them.
+    """
+    lines: list[str] = []
+    for found in _FENCE_OR_SPAN.finditer(page.read_text("utf-8")):
+        if found["span"] is not None:
+            lines += [found["span"]] if _is_whole(found["span"]) else []
+        elif found["language"] in SHELLS:
+            block = found["block"].replace("\\\n", " ").splitlines()
+            wanted = "$ " if found["language"] == "console" else ""
+            lines += [line.strip() for line in block if line.startswith(wanted) and not line.startswith("#")]
+    return [line for line in lines if line]
+
+
+def _is_whole(span: str) -> bool:
+    command = command_in(span, "credits")
+    if command is None or "…" in span or _PLACEHOLDER.search(span):
+        return False
+    return len(shlex.split(command)) > len(parse(command))
 
 
 def command_in(line: str, program: str) -> str | None:
