@@ -51,7 +51,6 @@ PARSED_ONLY = [
     "docs/how-to/mail-notifications.md",
     "docs/how-to/operate.md",
     "docs/how-to/producers.md",
-    "docs/how-to/replay-dead-letters.md",
     "docs/how-to/restore.md",
     "docs/how-to/rotate-credentials.md",
     "docs/how-to/write-a-payment-worker.md",
