@@ -1,6 +1,6 @@
 """The process dies, or freezes, exactly after each step of the commit protocol, and the books stay right.
 
-With both group protocols. The tests marked `matrix` do every step by itself: `make matrix`.
+`make matrix` does the same with the KIP-848 group protocol.
 """
 
 import signal
@@ -25,7 +25,7 @@ AT_THE_END = "R1:1"
 REFUSED = (70, 75)
 """What a zombie ends with: the broker has refused it, or its records have become too old to be delivered."""
 
-PROTOCOLS = ("classic", "consumer")
+PROTOCOLS = ("classic", pytest.param("consumer", marks=pytest.mark.matrix))
 
 
 @pytest.fixture
@@ -52,33 +52,12 @@ def die_after(failpoint: str, bootstrap: str, platform: Platform, worker: Worker
     if failpoint == AT_THE_END:
         wait_until("some input committed", lambda: lag(bootstrap) < waiting)
         assert worker.terminate() == -signal.SIGKILL
-    else:
-        assert worker.ended() == -signal.SIGKILL
+        return
+    while (code := worker.ended()) == 75:  # a broker on a busy machine has not answered in time
+        worker.start(failpoint + ":kill")
+    assert code == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(
-    ("protocol", "failpoints"),
-    [
-        ("classic", (*AT_THE_START, *IN_A_CYCLE, AT_THE_END)),
-        # A killed member's partitions wait for the end of its session here, so only what differs or matters most.
-        ("consumer", ("A3:1", "B4:2", "B5:2", "B6:2", AT_THE_END)),
-    ],
-    ids=PROTOCOLS,
-)
-def test_a_worker_that_dies_after_one_step_after_the_other_neither_loses_nor_doubles(
-    topics: str, platform: Platform, tmp_path: Path, protocol: str, failpoints: tuple[str, ...]
-) -> None:
-    worker = meter(topics, tmp_path / "a", protocol)
-    with Payments(topics, platform):
-        for failpoint in failpoints:
-            die_after(failpoint, topics, platform, worker)
-        worker.start()
-        drained(topics, worker)
-    assert worker.terminate() == 0
-    prove(topics, platform.expected)
-
-
-@pytest.mark.matrix
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("failpoint", [*AT_THE_START, *IN_A_CYCLE, AT_THE_END])
 def test_a_worker_that_dies_after_this_step_and_restarts_neither_loses_nor_doubles(
@@ -93,15 +72,8 @@ def test_a_worker_that_dies_after_this_step_and_restarts_neither_loses_nor_doubl
     prove(topics, platform.expected)
 
 
-@pytest.mark.parametrize(
-    ("protocol", "step"),
-    [
-        ("classic", "B4"),
-        ("classic", "B5"),
-        ("consumer", "B5"),
-        pytest.param("consumer", "B4", marks=pytest.mark.matrix),
-    ],
-)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("step", ["B4", "B5"])
 def test_a_worker_frozen_inside_a_transaction_is_succeeded_and_refused_when_it_wakes(
     topics: str, platform: Platform, tmp_path: Path, protocol: str, step: str
 ) -> None:
