@@ -37,7 +37,7 @@ ELSEWHERE = {
     "docker compose ": "needs a container engine; the commands of its services: tests/ops/test_compose_commands.py",
     "credits demo": "tests/stream/test_demo.py",
     "credits kafka fetch": "tests/conftest.py, before any broker starts",
-    "python -m tests.upgrade.record_state": "writes into the checkout, once per release; what it wrote is tested beside it",
+    "python -m tests.upgrade.record_state": "writes into the checkout, once per release; tested beside it",
     'credits payment-conformance --cmd "java': "your worker; with ours: the next line of that page",
     'credits payment-conformance --cmd "./worker': "your worker; with ours: tests/stream/test_payment_conformance.py",
     'credits payment-conformance --cmd "credits': "tests/stream/test_payment_conformance.py, with fewer tenants",
