@@ -48,7 +48,7 @@ class Meter(WorkerProcess):
     def ends_over(self, cause: Cause, timeout_s: float = 120.0) -> None:
         """Waits for the end; it has the exit code of the cause and the log says what to do next."""
         assert self.ended(timeout_s) == of(cause).exit_code
-        [line] = [line for line in self.log().splitlines() if '"next_step"' in line]
+        [line] = [line for line in self.log().splitlines() if '"the worker stops itself"' in line]
         said = json.loads(line)
         assert (said["cause"], said["next_step"]) == (cause, of(cause).next_step)
 
