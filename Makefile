@@ -6,11 +6,13 @@ KILLS ?= 0
 SEED ?= 20261122
 PROTOCOL ?= classic
 REPORT ?=
+JOBS ?= 2
+ONLY ?=
 BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test lint bench bench-core bench-console chaos matrix schemas reference dashboards docs docs-serve audit clean
+.PHONY: help setup demo test lint bench bench-core bench-console chaos matrix schemas reference dashboards drills pictures docs docs-serve audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -67,6 +69,14 @@ docs: setup  ## build the documentation into site/, warnings are errors; needs n
 
 docs-serve: setup  ## the documentation on http://127.0.0.1:8000, built again at every change
 	@$(BIN)/mkdocs serve --no-strict
+
+drills: setup  ## cause the condition of every alert, see it fire and clear (20 minutes); ONLY=NAME for one
+	@scripts/debian-packages
+	@$(BIN)/python -m drills --jobs $(JOBS) $(if $(ONLY),--only $(ONLY),--record)
+
+pictures: setup  ## draw the dashboards of a run with faults again, into docs/images/
+	@scripts/debian-packages
+	@$(BIN)/python -m drills.pictures
 
 audit: setup  ## licences and known vulnerabilities of everything installed with the product; ADVISORIES=DIR looks there
 	@$(BIN)/python scripts/audit $(ADVISORIES)

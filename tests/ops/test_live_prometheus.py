@@ -1,49 +1,24 @@
 """A real Prometheus scrapes a working worker, payment worker and auditor: every rule and every panel finds its data."""
 
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
-import yaml
 
+from drills.parts import Part
+from drills.prometheus import Prometheus
 from processor.embedded.broker import free_port
 from tests.crash.platform import Platform, write_deck
 from tests.crash.workers import WorkerProcess, wait_until
-from tests.ops.rules import PROMETHEUS, alerts, dashboards, panels, records, tool
+from tests.ops.rules import alerts, dashboards, panels, records, tool
 
 SELECTOR = re.compile(r"\b(?:credits[\w:]+|process_\w+|up)\b(?:\{[^}]*\})?")
 RATE_INTERVAL = "15s"
 PATIENCE_S = 90.0
-
-
-class Scraper:
-    """The HTTP interface of a running Prometheus."""
-
-    def __init__(self, port: int) -> None:
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._client.close()
-
-    def has_data(self, expression: str) -> bool:
-        """Tells whether an instant query returns at least one sample; raises for an expression that is wrong."""
-        answer = self._client.get("/api/v1/query", params={"query": expression})
-        answer.raise_for_status()
-        return bool(answer.json()["data"]["result"])
-
-    def ready(self) -> bool:
-        """Tells whether it answers."""
-        try:
-            return self._client.get("/-/ready").status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +27,9 @@ def _prometheus() -> str:
 
 
 @pytest.fixture
-def scraper(_prometheus: str, topics: str, tmp_path: Path) -> Iterator[Scraper]:
+def scraper(_prometheus: str, topics: str, tmp_path: Path) -> Iterator[Prometheus]:
     """A Prometheus with the project's rules beside all that is scraped, and a platform that has sent usage."""
     ports = {job: free_port() for job in ("credits-worker", "credits-payment-worker", "credits-auditor")}
-    config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(PROMETHEUS / "*.rules.yml")],
-        "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in ports.items()
-        ],
-    }
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    listen = free_port()
-    scraped = [
-        _prometheus,
-        f"--config.file={tmp_path / 'prometheus.yml'}",
-        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{listen}",
-        "--log.level=error",
-    ]
     paying = [sys.executable, "-m", "processor.cli", "payment-worker", "--brokers", topics, "--latency", "0.01"]
     paying += ["--data-dir", str(tmp_path / "p"), "--metrics-port", str(ports["credits-payment-worker"])]
     auditing = [sys.executable, "-m", "processor.cli", "verify", "--follow", "--every", "1", "--brokers", topics]
@@ -79,17 +38,16 @@ def scraper(_prometheus: str, topics: str, tmp_path: Path) -> Iterator[Scraper]:
     patient = {"CREDITS_TRANSACTION_TIMEOUT_S": "60", "CREDITS_SESSION_TIMEOUT_S": "60"}
     port = str(ports["credits-worker"])
     worker = WorkerProcess(topics, tmp_path / "w", deck, CREDITS_METRICS_PORT=port, **patient).start()
-    with ExitStack() as running, (tmp_path / "other.log").open("w") as log:
+    with ExitStack() as running:
         running.callback(worker.kill)
-        for command in (scraped, paying, auditing):
-            process = running.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
-            running.callback(process.terminate)
-        found = Scraper(listen)
-        running.callback(found.close)
-        wait_until("Prometheus answers", found.ready)
+        for part in (Part(paying, tmp_path / "payments.log"), Part(auditing, tmp_path / "auditor.log")):
+            running.callback(part.end)
+            part.start()
+        found = running.enter_context(Prometheus(tmp_path / "prometheus", ports, factor=1))
+        wait_until("Prometheus answers", found.answers)
         platform = Platform(topics, seed=3, tenants=20)
         platform.open_accounts()
-        wait_until("all are scraped", lambda: found.has_data("count(up == 1) == 3"))
+        wait_until("all are scraped", lambda: found.has_data('count(up{job=~"credits-.*"} == 1) == 3'))
         for _ in range(10):
             platform.emit(200)
             platform.producer.flush()
@@ -109,7 +67,7 @@ def asked() -> dict[str, str]:
     return found
 
 
-def test_every_expression_of_every_rule_and_panel_returns_data(scraper: Scraper) -> None:
+def test_every_expression_of_every_rule_and_panel_returns_data(scraper: Prometheus) -> None:
     missing = asked()
 
     def all_there() -> bool:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from tests.docs.pages import ROOT, anchors
+from tests.docs.pages import DOCS, ROOT, anchors
 from tests.ops.rules import DASHBOARDS, RUNBOOKS, alerts, dashboards, names_in, panels, records, rules, served
 
 SECTIONS = ["meaning", "impact", "diagnosis", "mitigation", "verify"]
@@ -103,6 +103,14 @@ def test_the_dashboards_are_what_the_script_writes() -> None:
     assert {path.stem for path in DASHBOARDS.glob("*.json")} == {
         title.lower() for title in runpy.run_path(script)["DASHBOARDS"]
     }
+
+
+def test_the_page_shows_a_picture_of_every_dashboard() -> None:
+    shown = re.findall(
+        r"!\[.+\]\(\.\./images/dashboard-(\w+)\.png\)", (DOCS / "reference" / "dashboards.md").read_text()
+    )
+    assert sorted(shown) == sorted(path.stem for path in DASHBOARDS.glob("*.json"))
+    assert all((DOCS / "images" / f"dashboard-{name}.png").is_file() for name in shown)
 
 
 @pytest.mark.parametrize("file", ["prometheus.yml"])
