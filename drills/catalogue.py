@@ -205,6 +205,18 @@ def calls_unpaid(world: World) -> Iterator[None]:
     world.payments.start()
 
 
+@drill("CreditsRecoverySlow", "restart the worker and see that the next rebuild is quick")
+def transaction_left_open(world: World) -> Iterator[None]:
+    """A worker dies in a transaction that the broker ends after 140 s only, and another takes over."""
+    begin(world, "--rate", "20")
+    yield
+    left_open = world.left_open(topics.ACCOUNT_STATE, TENANT, timeout_s=140)
+    world.work()
+    yield
+    del left_open
+    world.work()
+
+
 @drill("CreditsDuplicateRatioHigh", "let it wait for acknowledgements")
 def producer_repeats(world: World) -> Iterator[None]:
     """A producer sends every other record twice."""

@@ -141,6 +141,19 @@ class World:
         if producer.flush(30):
             raise DrillFailed(f"{topic} did not take its records")
 
+    def left_open(self, topic: str, key: str, timeout_s: int) -> Producer:
+        """Writes a record in a transaction that nobody will end but the broker; keep what is returned until then."""
+        producer = Producer(
+            {**self.conf, "transactional.id": "drill", "transaction.timeout.ms": timeout_s * 1000, "linger.ms": 0}
+        )
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        written = Event()
+        producer.produce(topic, b"{}", key, on_delivery=lambda *_: written.set())
+        while not written.is_set():
+            producer.poll(LOOK_S)
+        return producer
+
     def values(self, topic: str, key: str) -> list[bytes]:
         """Reads the committed values of a key, oldest first."""
         return [
