@@ -177,6 +177,7 @@ _CODES: Final[dict[Cause, tuple[int, ...]]] = {
         KafkaError.REQUEST_TIMED_OUT,
     ),
     "fenced": (
+        KafkaError.CONCURRENT_TRANSACTIONS,  # somebody else has one under our name
         KafkaError._FENCED,  # noqa: SLF001
         KafkaError.FENCED_INSTANCE_ID,
         KafkaError.FENCED_MEMBER_EPOCH,

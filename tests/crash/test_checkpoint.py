@@ -17,7 +17,7 @@ def damage(checkpoint: Path) -> None:
     """Damages the copy of every partition but the last, each in another way."""
     directories = [checkpoint / str(number) for number in range(PARTITIONS)]
     shutil.rmtree(directories[0])
-    truncate(newest(directories[1], "accounts.*/MANIFEST-*"), 0.5)
+    newest(directories[1], "accounts.*/MANIFEST-*").unlink()
     truncate(newest(directories[2], "accounts.*/CURRENT"), 0.0)
     (newest(directories[3], "users.*/CURRENT")).unlink()
     flip(directories[4] / "ids", 0.5)

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "ruff ": "`make lint`, before these tests",
     "pip install ": "needs the package's index; the wheel and its extras: tests/ops/test_wheel.py",
     "docker compose ": "needs a container engine; the commands of its services: tests/ops/test_compose_commands.py",
+    "python -m drills": "tests/ops/test_drills.py, two of them; all take twenty minutes",
     "credits demo": "tests/stream/test_demo.py",
     "credits kafka fetch": "tests/conftest.py, before any broker starts",
     "python -m tests.upgrade.record_state": "writes into the checkout, once per release; tested beside it",

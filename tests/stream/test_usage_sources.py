@@ -108,7 +108,7 @@ def test_a_converted_file_lies_where_javas_partitioner_puts_its_tenant(topics: s
 )
 def test_an_event_that_was_not_delivered_is_never_passed_over(topics: str, code: int, fault: type[Exception]) -> None:
     publisher = Publisher({"bootstrap.servers": topics, "log_level": 0}, TENANT)
-    publisher._delivered(KafkaError(code), None)  # type: ignore[arg-type] # as librdkafka reports it
+    publisher._sender._delivered(KafkaError(code), None)  # type: ignore[arg-type] # as librdkafka reports it
     with pytest.raises(fault):
         publisher.flush()
     assert publisher.acknowledged == 0
