@@ -200,7 +200,7 @@ def consumer_config(settings: Settings, client: dict[str, object], instance: str
         "auto.offset.reset": "error",
         # Without a minimum the broker answers a fetch of all 40 partitions for every single record that arrives.
         "fetch.min.bytes": 32_768,
-        "fetch.wait.max.ms": 15,
+        "fetch.wait.max.ms": 5,
         "fetch.queue.backoff.ms": 5,
         "fetch.message.max.bytes": 2 << 20,
         "queued.max.messages.kbytes": 65_536,
