@@ -42,6 +42,9 @@ DAY_MS: Final = 86_400_000
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Parameters of glibc's mallopt(3)."""
 
+COMMIT_TIMEOUTS: Final = 7
+"""Transaction timeouts that a commit may take: each of its two calls gives up after three."""
+
 RECOVERY_PATIENCE_S: Final = 240
 """How long an assignment may take before the worker gives up; below `max.poll.interval.ms`, so the group waits."""
 
@@ -83,6 +86,7 @@ class Worker:
             batch_max_events=settings.batch_max_events,
             linger_s=settings.linger_ms / 1000,
             on_death=self.die,
+            commit_within_s=COMMIT_TIMEOUTS * settings.transaction_timeout_s,
         )
         self.lane = Lane(
             consumer_config(settings, client, self.data_dir.instance)

@@ -77,6 +77,7 @@ class Cycle:
         linger_s: float,
         on_death: Callable[[BaseException], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        commit_within_s: float = 600.0,
     ) -> None:
         self.processors: dict[int, PartitionProcessor] = {}
         self.group_metadata: Callable[[], object] = lambda: None
@@ -90,6 +91,7 @@ class Cycle:
         self._linger_s = linger_s
         self._on_death = on_death
         self._clock = clock
+        self._commit_within_s = commit_within_s
         self._positions: dict[tuple[str, int], int] = {}
         """The position behind the last record that was applied, by topic and partition."""
         self._timers_from = clock()
@@ -297,10 +299,16 @@ class Cycle:
         failpoints.done("B7")
 
     async def _settle(self) -> None:
-        """B3: waits for the previous cycle's commit; one transaction at a time."""
+        """B3: waits for the previous cycle's commit; one transaction at a time.
+
+        Not for ever: after a restart of its broker librdkafka may wait in a call beyond the call's own timeout.
+        """
         if self._commit is not None:
             running, self._commit = self._commit, None
-            await running
+            done, _ = await asyncio.wait([running], timeout=self._commit_within_s)
+            if not done:
+                raise TimeoutError(f"the commit has not come back within {self._commit_within_s:.0f} s")
+            running.result()
 
     def _commit_ended(self, commit: asyncio.Future[None]) -> None:
         if not commit.cancelled() and (error := commit.exception()) is not None:
