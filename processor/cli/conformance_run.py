@@ -11,8 +11,8 @@ from random import Random
 from types import TracebackType
 from typing import Any, Final, Self
 
-from confluent_kafka import IsolationLevel, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import IsolationLevel, Producer
+from confluent_kafka.admin import OffsetSpec
 from msgspec import Struct
 
 from processor.cli.common import CommandFailed, broker_errors
@@ -22,6 +22,7 @@ from processor.contracts.outputs import request_record
 from processor.domain.ledger import RechargeRequest
 from processor.payments.conformance.plan import Plan
 from processor.payments.conformance.verdict import Observed, Record
+from processor.stream.reading import offsets
 
 LOOK_S: Final = 0.1
 FREEZE_S: Final = 1.0
@@ -176,11 +177,8 @@ class Meter:
         return found, open_transaction
 
     def _end(self, isolation: IsolationLevel) -> dict[tuple[str, int], int]:
-        wanted = {TopicPartition(topic, part): OffsetSpec.latest() for topic, part in self._where}
         with broker_errors(self._conf):
-            client = AdminClient(dict(self._conf))
-            futures = client.list_offsets(wanted, isolation_level=isolation, request_timeout=COMMIT_S)
-            return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+            return offsets(self._conf, self._where, OffsetSpec.latest(), isolation, COMMIT_S)
 
     def _placed(self, error: object, message: Any) -> None:
         if error is None:

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, cast
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.cli.common import CONNECT_TIMEOUT_S, TopicMissing, broker_errors
+from processor.stream.reading import offsets
 
 BATCH = 10_000
 """Messages per call into librdkafka: large enough that the call costs nothing, small enough to stay in the cache."""
@@ -32,13 +33,8 @@ def partitions_of(conf: Mapping[str, Any], topic: str) -> int:
 
 def end_offsets(conf: Mapping[str, Any], where: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """Returns the present high watermark of each (topic, partition), open transactions included."""
-    wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in where}
     with broker_errors(conf):
-        client = AdminClient(dict(conf))  # a client without a name would end before its answers come
-        futures = client.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=CONNECT_TIMEOUT_S * 2
-        )
-        return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+        return offsets(conf, where, OffsetSpec.latest(), timeout_s=CONNECT_TIMEOUT_S * 2)
 
 
 def read_committed(

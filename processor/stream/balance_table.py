@@ -30,7 +30,6 @@ class BalanceTable:
         self.recent: Recent[str, Account] = Recent(keep)
         self._count = 0
         self._new: set[str] | None = set()
-        self._cycles = 0
         self._changed: dict[str, Account] = {}
 
     def __len__(self) -> int:
@@ -68,9 +67,7 @@ class BalanceTable:
         self._changed.clear()
         for account in changed:
             check(account)
-        self._cycles += bool(changed)
-        if self.stored is not None:
-            self.recent.age(self._cycles, self.stored.written)
+        self.recent.age(self.stored, changed=bool(changed))
         return changed
 
     def _fetched(self, tenant_id: str) -> Account | None:

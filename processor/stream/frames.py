@@ -38,6 +38,12 @@ class Stamp(Struct, frozen=True, kw_only=True):
         return None
 
 
+class Stamped(Struct):
+    """As much of what carries a stamp as every format of it has."""
+
+    stamp: Stamp
+
+
 def frame(payload: bytes) -> bytes:
     """Wraps a payload of less than 4 GiB."""
     return _HEADER.pack(len(payload), xxh3_64_intdigest(payload, seed=len(payload))) + payload

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from processor.contracts import topics
 from processor.stream.balance_table import partition_of
+from processor.stream.reading import reader
 
 SAMPLE: Final = 100
 """Accounts looked at: of a doubled number of partitions, half of the accounts are strays."""
@@ -24,18 +25,7 @@ def stray(config: Mapping[str, Any], partitions: int) -> tuple[int, int] | None:
 
     Reads undecided records too, as it must not wait for a dead worker's transaction. Raises `KafkaException`.
     """
-    consumer = Consumer(
-        {
-            **config,
-            "group.id": "credits-reading",  # required by the client; never joined, never committed
-            "isolation.level": "read_uncommitted",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20,
-            "queued.max.messages.kbytes": 1024,
-        }
-    )
+    consumer = reader(config, "read_uncommitted", queued_kbytes=1024)
     try:
         places = [TopicPartition(topics.ACCOUNT_STATE, number, OFFSET_BEGINNING) for number in range(partitions)]
         consumer.assign(places)

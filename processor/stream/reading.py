@@ -1,6 +1,6 @@
 """Reads partitions of our own topics up to their present end."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Final
@@ -24,11 +24,20 @@ class ReadingStalledError(Exception):
     """
 
 
-def offsets(config: dict[str, Any], places: Iterable[Place], spec: OffsetSpec) -> dict[Place, int]:
-    """Asks for an offset of every place; the latest one is the high watermark, which counts undecided records too."""
-    admin = AdminClient(config)  # must outlive its futures
+def offsets(
+    config: Mapping[str, Any],
+    places: Iterable[Place],
+    spec: OffsetSpec,
+    isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    timeout_s: float = ADMIN_TIMEOUT_S,
+) -> dict[Place, int]:
+    """Asks for an offset of every place; the latest one is the high watermark, which counts undecided records too.
+
+    With the other isolation the latest is the last stable offset.
+    """
+    admin = AdminClient(dict(config))  # must outlive its futures
     wanted = {TopicPartition(*place): spec for place in places}
-    asked = admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ADMIN_TIMEOUT_S)
+    asked = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=timeout_s)
     return {(tp.topic, tp.partition): answer.result().offset for tp, answer in asked.items()}
 
 
@@ -49,6 +58,22 @@ def topic_id(config: dict[str, Any], topic: str) -> str:
     return str(described[topic].result().topic_id)
 
 
+def reader(config: Mapping[str, Any], isolation: str, queued_kbytes: int) -> Consumer:
+    """Returns a consumer of no group, which says where a partition ends."""
+    return Consumer(
+        {
+            **config,
+            "group.id": "credits-reading",  # required by the client; never joined, never committed
+            "isolation.level": isolation,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,
+            "queued.max.messages.kbytes": queued_kbytes,
+        }
+    )
+
+
 def read_to_the_end(config: dict[str, Any], starts: dict[Place, int], deadline: float) -> Iterator[list[Record]]:
     """Yields the committed records from `starts` to the high watermarks of now, in batches of one partition or more.
 
@@ -59,18 +84,7 @@ def read_to_the_end(config: dict[str, Any], starts: dict[Place, int], deadline: 
     waiting = {place for place, end in targets.items() if max(starts[place], 0) < end}
     if not waiting:
         return
-    consumer = Consumer(
-        {
-            **config,
-            "group.id": "credits-reading",  # required by the client; never joined, never committed
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 20,
-            "queued.max.messages.kbytes": 65_536,
-        }
-    )
+    consumer = reader(config, "read_committed", queued_kbytes=65_536)
     try:
         consumer.assign([TopicPartition(*place, starts[place]) for place in waiting])
         while waiting:

@@ -2,6 +2,8 @@
 
 from typing import Generic, TypeVar
 
+from processor.stream.table_store import Stored
+
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -16,6 +18,7 @@ class Recent(Generic[Key, Value]):
         self.young: dict[Key, Value] = {}
         self._old: dict[Key, Value] = {}
         self._old_cycles = 0
+        self._cycles = 0
         self._keep = keep
 
     def __len__(self) -> int:
@@ -32,10 +35,11 @@ class Recent(Generic[Key, Value]):
         """Returns a value that is in memory."""
         return self.young.get(key) or self._old.get(key)
 
-    def age(self, cycles: int, written: int) -> None:
-        """Closes the younger generation if it is full and the older one may be dropped.
+    def age(self, stored: Stored | None, *, changed: bool) -> None:
+        """Ends a cycle, which may have changed values; closes the younger generation if it is full.
 
-        `cycles` counts those that have changed the table until now, `written` those whose changes are on the disk.
+        That drops the older one, so it waits until the disk has all that its cycles changed.
         """
-        if len(self.young) >= self._keep and written >= self._old_cycles:
-            self._old, self.young, self._old_cycles = self.young, {}, cycles
+        self._cycles += changed
+        if stored is not None and len(self.young) >= self._keep and stored.written >= self._old_cycles:
+            self._old, self.young, self._old_cycles = self.young, {}, self._cycles

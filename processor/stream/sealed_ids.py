@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from processor.stream import frames
-from processor.stream.frames import Stamp
+from processor.stream.frames import Stamp, Stamped
 from processor.stream.id_runs import IdRun, RunDamagedError, RunInfo, merge_runs, write_run
 
 TIERS: Final = 5
@@ -96,7 +96,7 @@ class SealedIds:
         if whole is None:
             return "its manifest is damaged"
         try:
-            stamp = msgspec.msgpack.decode(whole[0], type=_Stamped).stamp
+            stamp = msgspec.msgpack.decode(whole[0], type=Stamped).stamp
             if difference := self._stamp.difference(stamp):
                 return difference
             manifest = msgspec.msgpack.decode(whole[0], type=Manifest)
@@ -121,9 +121,3 @@ class SealedIds:
         for path in self._directory.glob("ids.*.run"):
             if path.name not in named:
                 path.unlink()
-
-
-class _Stamped(Struct):
-    """As much of a manifest as every format has."""
-
-    stamp: Stamp

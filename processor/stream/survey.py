@@ -22,10 +22,10 @@ EVERY: Final = timedelta(days=1)
 """How often the accounts are looked at; every timer within the horizon is then known well before its time."""
 
 SLICE: Final = 100
-"""Accounts between two breaths of the event loop, half a millisecond."""
+"""Accounts between two breaths of the event loop, a millisecond."""
 
 REST_S: Final = 0.002
-"""A rest between slices: a survey takes a fifth of the loop's time at most."""
+"""A rest between slices: a survey takes a third of the loop's time at most."""
 
 LOOK_S: Final = 0.2
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
-from processor.stream.frames import Stamp
+from processor.stream.frames import Stamp, Stamped
 
 Change = Mapping[bytes, bytes | None]
 """New values by key; None where the key is gone."""
@@ -61,12 +61,6 @@ class Stored(Protocol):
 class _Meta(Struct):
     stamp: Stamp
     next_offset: int
-
-
-class _Stamped(Struct):
-    """As much of it as every format has."""
-
-    stamp: Stamp
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -189,7 +183,7 @@ class TableStore:
         if meta is None:
             return "its beginning is damaged"
         try:
-            if difference := self._stamp.difference(msgspec.msgpack.decode(meta, type=_Stamped).stamp):
+            if difference := self._stamp.difference(msgspec.msgpack.decode(meta, type=Stamped).stamp):
                 return difference
             self.next_offset = msgspec.msgpack.decode(meta, type=_Meta).next_offset
         except msgspec.DecodeError:

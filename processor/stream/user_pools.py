@@ -30,7 +30,6 @@ class UserPoolTable:
         self.stored: Stored | None = None
         self._recent: Recent[bytes, bytes] = Recent(keep)
         self._touched: dict[bytes, UserPools] = {}
-        self._cycles = 0
 
     def get(self, tenant_id: str, user_id: str) -> list[PoolUse]:
         """Returns a user's counters; changes to the list are kept."""
@@ -51,9 +50,7 @@ class UserPoolTable:
                 self._recent.young[key] = value
                 changed.append((key, value))
         self._touched.clear()
-        self._cycles += bool(changed)
-        if self.stored is not None:
-            self._recent.age(self._cycles, self.stored.written)
+        self._recent.age(self.stored, changed=bool(changed))
         return changed
 
     def _value(self, key: bytes) -> bytes | None:
