@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
     from pydantic import ValidationError
 
+    from processor.observability.health import Check
     from processor.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -113,6 +115,19 @@ def make_settings(**flags: object) -> Settings:
 def client_conf(settings: Settings) -> dict[str, Any]:
     """Returns the librdkafka configuration of a command: like a worker's, but silent, as commands report themselves."""
     return {**settings.librdkafka(), "log_level": 0}
+
+
+def serve_metrics(port: int, registry: CollectorRegistry, live: Check, ready: Check) -> None:
+    """Serves /metrics, /live and /ready, unless the port is 0; raises `CommandFailed` when it is taken."""
+    from processor.observability.http import serve
+
+    if port:
+        try:
+            serve(port, registry, live, ready)
+        except OSError:
+            raise CommandFailed(
+                f"metrics port {port} is in use: choose another with --metrics-port, or 0 for none"
+            ) from None
 
 
 def check_tracing(settings: Settings) -> None:

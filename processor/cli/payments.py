@@ -18,6 +18,7 @@ from processor.cli.common import (
     check_tracing,
     client_conf,
     make_settings,
+    serve_metrics,
 )
 from processor.cli.reading import partitions_of
 from processor.contracts import topics
@@ -133,6 +134,8 @@ def payment_worker(
     Example:
       credits payment-worker --decline-rate 0.05 --decline-code expired_card
     """
+    from prometheus_client import REGISTRY
+
     from processor.observability import logging as log_setup
     from processor.observability.health import Health
     from processor.payments.simulated import Behaviour
@@ -176,7 +179,7 @@ def payment_worker(
     )
     # A turn of the loop takes as long as a batch, at most as long as the group waits for one.
     health = Health(lambda: worker.is_member, lambda: worker.committing_since, limits.max_poll_interval_s)
-    _serve(metrics_port, health)
+    serve_metrics(metrics_port, REGISTRY, health.live, health.ready)
     try:
         _run(worker, settings, health)
     finally:
@@ -263,15 +266,3 @@ def _give_up(*_: object) -> None:
     sys.stderr.write("Error: not done in time, ended without committing; the batch is read again at the next start\n")
     sys.stderr.flush()
     os._exit(StoppedItself.exit_code)
-
-
-def _serve(port: int, health: Health) -> None:
-    from prometheus_client import REGISTRY
-
-    from processor.observability.http import serve
-
-    if port:
-        try:
-            serve(port, REGISTRY, health.live, health.ready)
-        except OSError:
-            raise CommandFailed(f"metrics port {port} is in use: choose another with --metrics-port") from None

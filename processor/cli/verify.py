@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from processor.cli.common import CommandFailed, brokers_option, client_conf, json_option, make_settings
+from processor.cli.common import brokers_option, client_conf, json_option, make_settings, serve_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,18 +70,13 @@ def _follow(conf: "Mapping[str, Any]", every_s: float, port: int) -> int:
     from processor.cli.auditing import Audit
     from processor.observability import logging as log_setup
     from processor.observability.auditor import Auditor
-    from processor.observability.http import serve
 
     log_setup.configure()
     log = structlog.get_logger()
     registry = CollectorRegistry()
     auditor = Auditor(registry, every_s)
     ProcessCollector(registry=registry)
-    if port:
-        try:
-            serve(port, registry, auditor.live, auditor.ready)
-        except OSError:
-            raise CommandFailed(f"metrics port {port} is in use: choose another with --metrics-port") from None
+    serve_metrics(port, registry, auditor.live, auditor.ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _told_to_stop)
     audit, told, drifts = Audit(conf, follow=True, alive=auditor.alive), set[tuple[str, ...]](), 0

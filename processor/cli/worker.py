@@ -18,6 +18,7 @@ from processor.cli.common import (
     check_tracing,
     client_conf,
     make_settings,
+    serve_metrics,
 )
 from processor.cli.reading import partitions_of
 from processor.contracts import topics
@@ -73,7 +74,6 @@ def _work(settings: Settings, index: int, *, alone: bool) -> None:
     """Runs one worker in this process, after checking what it stands on."""
     from processor import worker as composition
     from processor.contracts.decks import DeckError
-    from processor.observability.http import serve
     from processor.stream.instance import DataDirBusyError
 
     structlog.contextvars.bind_contextvars(worker=index)
@@ -88,13 +88,7 @@ def _work(settings: Settings, index: int, *, alone: bool) -> None:
     partitions = _checked_partitions(settings)
 
     def ready(started: composition.Worker) -> None:
-        if settings.metrics_port:
-            try:
-                serve(settings.metrics_port, started.metrics.registry, started.health.live, started.health.ready)
-            except OSError:
-                raise CommandFailed(
-                    f"metrics port {settings.metrics_port} is in use: choose another with --metrics-port, or 0 for none"
-                ) from None
+        serve_metrics(settings.metrics_port, started.metrics.registry, started.health.live, started.health.ready)
 
     try:
         composition.run(settings, partitions, ready)
