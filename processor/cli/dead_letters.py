@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -16,7 +16,11 @@ from processor.contracts import topics
 from processor.domain.errors import REASONS
 
 if TYPE_CHECKING:
+    from confluent_kafka import Message
+
     from processor.stream.letters import Letter, Place
+
+Made = TypeVar("Made")
 
 SHOWN: Final = 50
 TIMES: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]
@@ -197,29 +201,21 @@ class Box:
     """The letters of a cluster, and which of them have a receipt. Reads the topic once for the receipts."""
 
     def __init__(self, conf: Mapping[str, Any]) -> None:
-        from processor.cli.reading import read_committed
-        from processor.stream.letters import NotALetterError, receipt
+        from processor.stream.letters import receipt
 
         self._conf = conf
-        self.replayed: set[Place] = set()
-        for record in read_committed(conf, topics.DEAD_LETTERS):
-            try:
-                place = receipt(record)
-            except NotALetterError as error:
-                raise CommandFailed(f"{topics.DEAD_LETTERS}: {error}") from None
-            if place is not None:
-                self.replayed.add(place)
+        self.replayed: set[Place] = {place for place in self._read(receipt) if place is not None}
 
     def letters(self, choice: Choice, *, replayed: bool = False) -> Iterator[Letter]:
         """Yields the chosen letters that are open, in the order of each partition, or also those with a receipt."""
-        for letter in self._read():
+        for letter in self._letters():
             if (replayed or letter.place not in self.replayed) and choice.takes(letter):
                 yield letter
 
     def named(self, places: set[Place]) -> Iterator[Letter]:
         """Yields letters by name; raises `CommandFailed` when one is not there."""
         missing = set(places)
-        for letter in self._read(sorted({partition for partition, _ in places})):
+        for letter in self._letters(sorted({partition for partition, _ in places})):
             if letter.place in missing:
                 missing.discard(letter.place)
                 yield letter
@@ -227,14 +223,19 @@ class Box:
             named = ", ".join("{}-{}".format(*place) for place in sorted(missing))
             raise CommandFailed(f"no letter {named}: `credits dead-letters list --replayed` names those that there are")
 
-    def _read(self, partitions: list[int] | None = None) -> Iterator[Letter]:
+    def _letters(self, partitions: list[int] | None = None) -> Iterator[Letter]:
+        from processor.stream.letters import read, receipt
+
+        found = self._read(lambda record: read(record) if receipt(record) is None else None, partitions)
+        return (letter for letter in found if letter is not None)
+
+    def _read(self, make: Callable[[Message], Made], partitions: list[int] | None = None) -> Iterator[Made]:
         from processor.cli.reading import read_committed
-        from processor.stream.letters import NotALetterError, read, receipt
+        from processor.stream.letters import NotALetterError
 
         for record in read_committed(self._conf, topics.DEAD_LETTERS, partitions):
             try:
-                if receipt(record) is None:
-                    yield read(record)
+                yield make(record)
             except NotALetterError as error:
                 raise CommandFailed(f"{topics.DEAD_LETTERS}: {error}") from None
 
