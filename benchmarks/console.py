@@ -6,7 +6,6 @@ while the console is idle and while it catches up; how much of that is the machi
 `nothing` tells: an address that there is not.
 """
 
-import json
 import sys
 import tempfile
 import time
@@ -160,12 +159,7 @@ def main(entries: int, tenants: int, record: bool, as_json: bool) -> None:
         "catching up, asked": measure(entries, tenants, disturb=True),
     }
     run = runs.new_run(cases, {"entries": entries, "tenants": tenants}, "console")
-    if as_json:
-        click.echo(json.dumps(run, indent=2))
-    else:
-        runs.show(run)
-    if record:
-        runs.append(run)
+    runs.finish(run, record=record, as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ the pools of a plan or of conferencing. Each stage is the best of several passes
 """
 
 import gc
-import json
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -65,12 +64,7 @@ def main(events: int, record: bool, as_json: bool) -> None:
         cases = {"plain": stages(tariff, _values(prices, events)), "pooled": stages(tariff, _values(prices, events), 2)}
         cases["deck"] = {f"find_us_{size}": _find_us(Path(name), size) for size in DECK_SIZES}
     run = runs.new_run(cases, {"events": events}, "core")
-    if as_json:
-        click.echo(json.dumps(run, indent=2))
-    else:
-        runs.show(run)
-    if record:
-        runs.append(run)
+    runs.finish(run, record=record, as_json=as_json)
 
 
 def stages(tariff: Tariff, values: Sequence[bytes], pooled_every: int = 0) -> runs.Figures:

@@ -71,15 +71,17 @@ class Program:
 
     def peak_mib(self) -> int:
         """The largest resident memory so far."""
-        return self._memory_mib("VmHWM")
+        return memory_mib(self._process.pid, "VmHWM")
 
     def memory_mib(self) -> int:
         """The resident memory now."""
-        return self._memory_mib("VmRSS")
+        return memory_mib(self._process.pid, "VmRSS")
 
-    def _memory_mib(self, name: str) -> int:
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.partition(f"{name}:")[2].split()[0]) // 1024
+
+def memory_mib(pid: int, what: str) -> int:
+    """Returns what the kernel says of a process: `VmRSS` now, `VmHWM` at most, `RssAnon` without mapped files."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"{what}:")[2].split()[0]) // 1024
 
 
 def worker(brokers: str, directory: Path, rates: Path, **more: str) -> Program:

@@ -8,6 +8,7 @@ import itertools
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from confluent_kafka import Producer
@@ -123,6 +124,26 @@ class Events:
 def producer(brokers: str, **more: object) -> Producer:
     """Returns a producer that puts a tenant where every other client would."""
     return Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "log_level": 0, **more})
+
+
+BULK: Final[dict[str, object]] = {
+    "compression.type": "lz4",
+    "linger.ms": 20,
+    "batch.size": 1 << 20,
+    "queue.buffering.max.messages": 200_000,
+}
+"""Settings of a producer that has much to write, compressed as the meter does."""
+
+
+def send(client: Producer, topic: str, value: bytes | None, key: bytes | None, partition: int) -> None:
+    """Waits where the client's queue is full."""
+    while True:
+        try:
+            client.produce(topic, value, key, partition)
+        except BufferError:
+            client.poll(0.1)
+        else:
+            return
 
 
 def preload(brokers: str, events: Events, records: int, compression: str = "lz4") -> float:

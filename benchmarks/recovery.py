@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 import harness
-from confluent_kafka import Producer
+import load
 
 from processor.contracts import outputs, topics
 from processor.domain.account import Account, Autopay, Lot
@@ -84,7 +84,7 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
     found = sum(len(processor.table) for processor in processors), sum(len(processor.ids) for processor in processors)
     assert found == (accounts, ids), found
     touch_us = touched(processors, accounts)
-    own_mib = memory_mib("RssAnon")
+    own_mib = harness.memory_mib(os.getpid(), "RssAnon")
     for processor in processors:
         processor.ids.runs = ()
     checkpoints.stop()
@@ -99,7 +99,7 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
         "survey_cpu_s": survey_s,
         "us_per_account_used": touch_us,
         "own_mib": own_mib,
-        "peak_mib": memory_mib("VmHWM"),
+        "peak_mib": harness.memory_mib(os.getpid(), "VmHWM"),
     }
 
 
@@ -124,16 +124,10 @@ def touched(processors: list[PartitionProcessor], accounts: int) -> float:
     return round((time.process_time() - began) / len(owned) * 1e6, 1)
 
 
-def memory_mib(what: str) -> int:
-    """Returns what the kernel says of this process; `RssAnon` leaves mapped files out."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition(f"{what}:")[2].split()[0]) // 1024
-
-
 def produce_accounts(brokers: str, count: int) -> None:
     """Writes one record per account, as the meter does."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    producer = make_producer(brokers)
+    producer = load.producer(brokers, **load.BULK)
     for at in range(count):
         tenant = f"tenant-{at:07}"
         micros = random.randrange(50_000_000)
@@ -161,42 +155,18 @@ def produce_accounts(brokers: str, count: int) -> None:
                 set_by="command-1",
             ),
         )
-        send(producer, topics.ACCOUNT_STATE, outputs.encode(account), tenant.encode(), tenant)
+        place = partition_of(tenant, harness.PARTITIONS)
+        load.send(producer, topics.ACCOUNT_STATE, outputs.encode(account), tenant.encode(), place)
     producer.flush()
 
 
 def produce_ids(brokers: str, count: int) -> None:
     """Writes the ids of many cycles, packed."""
-    producer = make_producer(brokers)
+    producer = load.producer(brokers, **load.BULK)
     for at in range(0, count, IDS_PER_CYCLE):
         packed = random.randbytes(ID_BYTES * min(IDS_PER_CYCLE, count - at))
-        send(producer, topics.EVENT_IDS, packed, None, str(at))
+        load.send(producer, topics.EVENT_IDS, packed, None, partition_of(str(at), harness.PARTITIONS))
     producer.flush()
-
-
-def make_producer(brokers: str) -> Producer:
-    """Compresses as the meter does."""
-    return Producer(
-        {
-            "bootstrap.servers": brokers,
-            "compression.type": "lz4",
-            "linger.ms": 20,
-            "batch.size": 1 << 20,
-            "queue.buffering.max.messages": 200_000,
-        }
-    )
-
-
-def send(producer: Producer, topic: str, value: bytes, key: bytes | None, place: str) -> None:
-    """Waits where the client's queue is full."""
-    partition = partition_of(place, harness.PARTITIONS)
-    while True:
-        try:
-            producer.produce(topic, value, key, partition)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            return
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import harness
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +41,16 @@ def last_run(run: Run) -> Run | None:
         if earlier["load"] == run["load"]
     ]
     return runs[-1] if runs else None
+
+
+def finish(run: Run, *, record: bool, as_json: bool) -> None:
+    """Prints the run for people or for programs, and keeps it."""
+    if as_json:
+        click.echo(json.dumps(run, indent=2))
+    else:
+        show(run)
+    if record:
+        append(run)
 
 
 def show(run: Run) -> None:

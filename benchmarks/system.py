@@ -78,15 +78,10 @@ def main(
             say.print(f"the same job as a plain Faust agent: {naive_events:,} records …")
             cases["naive"] = naive(_new(directory, "naive"), prices, rates, naive_events, tenants, skew=skew)
     run = runs.new_run(cases, {"events": events, "tenants": tenants, "skew": skew, "rate": rate})
-    if as_json:
-        click.echo(json.dumps(run, indent=2))
-    else:
-        runs.show(run)
-        if {"throughput", "naive"} <= cases.keys():
-            ratio = cases["throughput"]["events_per_s"] / cases["naive"]["events_per_s"]
-            click.echo(f"The meter does {ratio:.0f} times as many events per second as the plain Faust agent.")
-    if record:
-        runs.append(run)
+    runs.finish(run, record=record, as_json=as_json)
+    if {"throughput", "naive"} <= cases.keys() and not as_json:
+        ratio = cases["throughput"]["events_per_s"] / cases["naive"]["events_per_s"]
+        click.echo(f"The meter does {ratio:.0f} times as many events per second as the plain Faust agent.")
 
 
 def throughput(

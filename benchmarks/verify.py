@@ -21,7 +21,6 @@ from pathlib import Path
 import click
 import harness
 import load
-from confluent_kafka import Producer
 
 from processor.contracts import topics
 from processor.contracts.decks import load_decks
@@ -100,22 +99,9 @@ def ledger(entries: int, tenants: int) -> Iterator[Output]:
 
 def write(brokers: str, outputs: Iterator[Output]) -> None:
     """Writes records as the meter does."""
-    producer = Producer(
-        {
-            "bootstrap.servers": brokers,
-            "compression.type": "lz4",
-            "linger.ms": 20,
-            "batch.size": 1 << 20,
-            "queue.buffering.max.messages": 200_000,
-        }
-    )
+    producer = load.producer(brokers, **load.BULK)
     for output in outputs:
-        while True:
-            try:
-                producer.produce(output.topic, output.value, output.key, output.partition)
-                break
-            except BufferError:
-                producer.poll(0.1)
+        load.send(producer, output.topic, output.value, output.key, output.partition)
         producer.poll(0)
     assert producer.flush(60) == 0
 
