@@ -1,11 +1,13 @@
-"""Fixtures that need a real broker: one per test session, with fresh topics per test."""
+"""Fixtures that need a real broker, one per test session with fresh topics per test, or a real browser."""
 
+import shutil
 import time
 from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from playwright.sync_api import Browser, sync_playwright
 
 from processor.embedded import artifacts
 from processor.embedded.broker import EmbeddedBroker
@@ -40,6 +42,18 @@ def topics(broker: EmbeddedBroker) -> str:
     done = stream_topics.apply(broker.bootstrap, PARTITIONS, 1)
     assert not done.problems
     return broker.bootstrap
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's browser, driven by Playwright."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("Debian's chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
 
 
 def delete_topics(bootstrap: str) -> None:

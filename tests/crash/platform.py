@@ -87,19 +87,22 @@ class Platform:
     def open_accounts(self) -> None:
         """Funds every tenant and switches its auto-pay on."""
         for tenant in self._tenants:
-            autopay = {
-                "tenant_id": tenant,
-                "enabled": True,
-                "payment_amount_micros": PAYMENT_MICROS,
-                "trigger_micros": TRIGGER_MICROS,
-                "currency": "USD",
-                "payment_method_ref": "card",
-                "max_per_day": 100_000,
-            }
-            kind = "credits.autopay.set.v1"
             self._send(*self._funding(tenant, f"opening-{tenant}"))
-            self._send("account.commands.v1", tenant, _event(f"{kind}-{tenant}", kind, tenant, autopay))
+            self.set_autopay(f"credits.autopay.set.v1-{tenant}", tenant, TRIGGER_MICROS, max_per_day=100_000)
         self.producer.flush()
+
+    def set_autopay(self, event_id: str, tenant: str, trigger_micros: int, max_per_day: int) -> None:
+        """Switches a tenant's auto-pay on."""
+        autopay = {
+            "tenant_id": tenant,
+            "enabled": True,
+            "payment_amount_micros": PAYMENT_MICROS,
+            "trigger_micros": trigger_micros,
+            "currency": "USD",
+            "payment_method_ref": "card",
+            "max_per_day": max_per_day,
+        }
+        self._send("account.commands.v1", tenant, _event(event_id, "credits.autopay.set.v1", tenant, autopay))
 
     def emit(self, unique: int) -> None:
         """Emits this many unique events out of their order in time, and some of them again."""

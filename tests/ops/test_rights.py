@@ -8,20 +8,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from processor.contracts import topics
-from processor.contracts.rights import ROLES, rights
+from processor.contracts.rights import ROLES
 from processor.embedded.broker import EmbeddedBroker
 from processor.stream import acls
 from processor.stream import topics as stream_topics
 from tests.crash.platform import PARTITIONS, write_deck
 from tests.crash.workers import wait_until
+from tests.ops.denials import may_read, may_write
+from tests.ops.guarded import ADMIN, GRANTED, MECHANISM
 
-DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-MECHANISM = "SCRAM-SHA-512"
-ADMIN = "admin"
-GRANTED = rights("credits-meter", "credits-payments")
 MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
@@ -33,6 +30,11 @@ def conf(user: str) -> dict[str, str]:
         "sasl.username": user,
         "sasl.password": user,
     }
+
+
+def connecting(bootstrap: str, user: str) -> dict[str, str]:
+    """The same with the address."""
+    return {"bootstrap.servers": bootstrap, **conf(user)}
 
 
 def environment(bootstrap: str, user: str) -> dict[str, str]:
@@ -71,49 +73,14 @@ def guarded(broker: EmbeddedBroker) -> Iterator[str]:
         yield running.bootstrap
 
 
-def errors(consumer: Consumer) -> Iterator[KafkaError]:
-    """Yields what a consumer is told; it is not asked for longer than a patient person would."""
-    while (record := consumer.poll(20)) is not None:
-        if (error := record.error()) is not None:
-            yield error
-
-
-def may_read(bootstrap: str, role: str, topic: str) -> bool:
-    """Reads the end of one partition as this role: its end is an answer, so is a refusal."""
-    settings = {"bootstrap.servers": bootstrap, "group.id": "never-joined", "enable.partition.eof": True}
-    consumer = Consumer({**settings, **conf(role), "log_level": 0})
-    try:
-        error = consumer.list_topics(topic, timeout=20).topics[topic].error  # who may not describe cannot read either
-        if error is None:
-            consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
-            error = next(told for told in errors(consumer) if told.code() != KafkaError.GROUP_AUTHORIZATION_FAILED)
-    except KafkaException as refused:
-        error = refused.args[0]
-    finally:
-        consumer.close()
-    assert error.code() in (*DENIED, KafkaError._PARTITION_EOF), error
-    return error.code() not in DENIED
-
-
-def may_write(bootstrap: str, role: str, topic: str) -> bool:
-    """Writes in a transaction that is aborted, or is refused."""
-    answers: list[KafkaError | None] = []
-    producer = Producer({"bootstrap.servers": bootstrap, **conf(role), "log_level": 0, "message.timeout.ms": 20_000})
-    producer.produce(topic, b"{}", b"tenant", 0, on_delivery=lambda error, _: answers.append(error))
-    producer.flush(25)
-    assert answers, "the broker did not answer"
-    assert answers[0] is None or answers[0].code() in DENIED, answers[0]
-    return answers[0] is None
-
-
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_reads_what_it_was_given_and_no_other_topic(guarded: str, role: str) -> None:
-    assert {topic for topic in topics.ALL if may_read(guarded, role, topic)} == set(GRANTED[role].reads)
+    assert {topic for topic in topics.ALL if may_read(connecting(guarded, role), topic)} == set(GRANTED[role].reads)
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "worker"])
 def test_a_role_writes_what_it_was_given_and_no_other_topic(guarded: str, role: str) -> None:
-    assert {topic for topic in topics.ALL if may_write(guarded, role, topic)} == set(GRANTED[role].writes)
+    assert {topic for topic in topics.ALL if may_write(connecting(guarded, role), topic)} == set(GRANTED[role].writes)
 
 
 def test_what_the_security_of_money_and_of_numbers_rests_on() -> None:

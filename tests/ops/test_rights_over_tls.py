@@ -3,66 +3,28 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from processor.contracts import topics
 from processor.contracts.rights import ROLES
 from processor.embedded.broker import free_port
 from tests.crash.platform import write_deck
 from tests.crash.workers import wait_until
+from tests.ops.denials import may_read, may_write
 from tests.ops.guarded import GRANTED, Guarded
-
-DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-
-
-def errors(consumer: Consumer) -> Iterator[KafkaError]:
-    """Yields what a consumer is told; it is not asked for longer than a patient person would."""
-    while (record := consumer.poll(20)) is not None:
-        if (error := record.error()) is not None:
-            yield error
-
-
-def may_read(guarded: Guarded, role: str, topic: str) -> bool:
-    """Reads the end of one partition as this role: its end is an answer, so is a refusal."""
-    settings = {"group.id": "never-joined", "enable.partition.eof": True, "log_level": 0}
-    consumer = Consumer({**guarded.conf(role), **settings})
-    try:
-        error = consumer.list_topics(topic, timeout=20).topics[topic].error  # who may not describe cannot read either
-        if error is None:
-            consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
-            error = next(told for told in errors(consumer) if told.code() != KafkaError.GROUP_AUTHORIZATION_FAILED)
-    except KafkaException as refused:
-        error = refused.args[0]
-    finally:
-        consumer.close()
-    assert error.code() in (*DENIED, KafkaError._PARTITION_EOF), error
-    return error.code() not in DENIED
-
-
-def may_write(guarded: Guarded, role: str, topic: str) -> bool:
-    """Writes in a transaction that is aborted, or is refused."""
-    answers: list[KafkaError | None] = []
-    producer = Producer({**guarded.conf(role), "log_level": 0, "message.timeout.ms": 20_000})
-    producer.produce(topic, b"{}", b"tenant", 0, on_delivery=lambda error, _: answers.append(error))
-    producer.flush(25)
-    assert answers, "the broker did not answer"
-    assert answers[0] is None or answers[0].code() in DENIED, answers[0]
-    return answers[0] is None
 
 
 def test_only_the_worker_reads_who_called_whom_and_what_was_seen(guarded: Guarded) -> None:
     for topic in (topics.USAGE_CALL, topics.USAGE_CONFERENCE, topics.EVENT_IDS):
-        assert [role for role in ROLES if may_read(guarded, role, topic)] == ["worker"], topic
+        assert [role for role in ROLES if may_read(guarded.conf(role), topic)] == ["worker"], topic
 
 
 def test_telephony_and_payment_worker_write_what_is_theirs_and_no_account_command(guarded: Guarded) -> None:
     for role in ("telephony", "payment-worker"):
-        written = {topic for topic in topics.ALL if may_write(guarded, role, topic)}
+        written = {topic for topic in topics.ALL if may_write(guarded.conf(role), topic)}
         assert written == set(GRANTED[role].writes)
         assert topics.ACCOUNT_COMMANDS not in written
 

@@ -10,11 +10,11 @@ import msgspec
 from confluent_kafka import Producer
 
 from processor.contracts import topics
+from processor.stream.checkpoint import CHANGELOGS
 from processor.stream.frames import Stamp
 from tests.crash.platform import Expected
 
 STATE = Path(__file__).resolve().parents[1] / "fixtures" / "state"
-CHANGELOGS = (topics.ACCOUNT_STATE, topics.EVENT_IDS, topics.USER_POOLS)
 KEPT = (*CHANGELOGS, topics.LEDGER, topics.RECHARGE_COMMANDS, topics.RECHARGE_RESULTS, topics.NOTIFICATIONS)
 """What later releases read again: the changelogs, the ledger behind corrections, and what the books are proven from."""
 

@@ -21,11 +21,12 @@ from processor.cli.reading import read_committed
 from processor.contracts import topics
 from processor.embedded.broker import EmbeddedBroker
 from processor.stream import topics as stream_topics
+from processor.stream.checkpoint import CHANGELOGS
 from processor.stream.frames import Stamp, frames
-from tests.crash.platform import PARTITIONS, PAYMENT_MICROS, Payments, Platform, _call, _event, write_deck
+from tests.crash.platform import PARTITIONS, Payments, Platform, _call, _event, write_deck
 from tests.crash.proof import documents, prove
 from tests.crash.workers import WorkerProcess, drained
-from tests.upgrade.golden import CHANGELOGS, KEPT, STATE, Kept, Worth, write
+from tests.upgrade.golden import KEPT, STATE, Kept, Worth, write
 
 TENANTS = 3
 EVENTS = 300
@@ -39,17 +40,7 @@ POOL_MINUTES = 10
 def prepare(platform: Platform) -> None:
     """Gives one tenant licences whose minutes belong to users, and raises everybody's trigger."""
     for tenant in platform._tenants:
-        autopay = {
-            "tenant_id": tenant,
-            "enabled": True,
-            "payment_amount_micros": PAYMENT_MICROS,
-            "trigger_micros": TRIGGER_MICROS,
-            "currency": "USD",
-            "payment_method_ref": "card",
-            "max_per_day": 1000,
-        }
-        event = _event(f"trigger-{tenant}", "credits.autopay.set.v1", tenant, autopay)
-        platform._send(topics.ACCOUNT_COMMANDS, tenant, event)
+        platform.set_autopay(f"trigger-{tenant}", tenant, TRIGGER_MICROS, max_per_day=1000)
     tenant = platform._tenants[0]
     licences = {"tenant_id": tenant, "effective_at": "2026-01-01T00:00:00Z"}
     licences |= {"licences": [{"capability": "MCOPSTN8", "country": "ZZ", "count": len(USERS)}]}
