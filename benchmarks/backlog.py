@@ -43,7 +43,7 @@ def main(events: int, tenants: int, skew: bool, as_json: bool) -> None:
                     samples[step] = worker.memory_mib()
 
             timeout_s = 120 + events / 2000
-            figures = harness.follow(worker, brokers, "credits-meter", topics.USAGE_CALL, events, timeout_s, look)
+            figures = harness.follow(worker, brokers, harness.GROUP, topics.USAGE_CALL, events, timeout_s, look)
     grown = samples[SAMPLES] - samples[min(step for step in samples if step >= SAMPLES // 4)]
     figures |= {"grown_mib_in_last_three_quarters": grown}
     memory = {f"{100 * step // SAMPLES} %": mib for step, mib in sorted(samples.items())}

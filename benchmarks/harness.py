@@ -18,6 +18,7 @@ from processor.embedded.broker import EmbeddedBroker
 from processor.stream import topics as stream_topics
 
 PARTITIONS = 8
+GROUP = "credits-meter"
 POLL_S = 0.05
 ALL_CORES = sorted(os.sched_getaffinity(0))
 WORK_CORE, HARNESS_CORE = ALL_CORES[0], ALL_CORES[-1]
@@ -120,7 +121,7 @@ def follow(
     """
     began_s = time.monotonic()
     first = half = last = None
-    with _committed(brokers, group, topic) as read:
+    with committed(brokers, group, topic) as read:
         while last is None:
             time.sleep(POLL_S)
             program.check()
@@ -147,7 +148,8 @@ def follow(
 
 
 @contextmanager
-def _committed(brokers: str, group: str, topic: str) -> Iterator[object]:
+def committed(brokers: str, group: str, topic: str) -> Iterator[Callable[[], int]]:
+    """Yields a function that returns how many records of a topic the group has committed."""
     # read_uncommitted: offsets as they are, without waiting for those of an open transaction
     watcher = Consumer(
         {"bootstrap.servers": brokers, "group.id": group, "isolation.level": "read_uncommitted", "log_level": 0}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
-from harness import PARTITIONS, fresh_broker, worker
+from harness import GROUP, PARTITIONS, committed, fresh_broker, worker
 from load import Events, Prices, producer, set_up_accounts
 
 from processor.contracts import outputs, topics
@@ -91,15 +91,23 @@ def measure(
     with fresh_broker() as brokers:
         events = Events(prices, tenants, datetime.now(UTC) - step * count, step, skew=False, seed=99)
         made = [events.next() for _ in range(count)]
-        set_up_accounts(brokers, events.names, funds=0, payment=PAYMENT_MICROS, trigger=TRIGGER_MICROS)
+        set_up_accounts(
+            brokers,
+            events.names,
+            funds=TRIGGER_MICROS,
+            spread=PAYMENT_MICROS,  # as later on: at any time some balance falls to its trigger
+            payment=PAYMENT_MICROS,
+            trigger=TRIGGER_MICROS,
+        )
         responder = Responder(brokers)
         limits = {"CREDITS_MINIMUM_FUNDING_MICROS": "1000000"}
         with responder.running(), worker(brokers, directory, rates, **limits) as meter:
-            deadline = time.monotonic() + READY_S
-            while len(responder.held) < tenants:  # every account begins at its trigger
-                meter.check()
-                assert time.monotonic() < deadline, f"the meter is not up: {len(responder.held)} of {tenants} commands"
-                time.sleep(0.1)
+            deadline = time.monotonic() + READY_S + tenants / 2000
+            with committed(brokers, GROUP, topics.ACCOUNT_COMMANDS) as done:
+                while (opened := done()) < 2 * tenants:  # each is funded and has its auto-pay set
+                    meter.check()
+                    assert time.monotonic() < deadline, f"the meter is not up: {opened} of {2 * tenants} commands"
+                    time.sleep(0.1)
             sent, begun, cores = _send(brokers, made, rate, warm_up_s, meter.cpu_s)
             time.sleep(SETTLE_S)
             peak = meter.peak_mib()

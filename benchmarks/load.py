@@ -188,10 +188,13 @@ def preload(brokers: str, events: Events, records: int, compression: str = "lz4"
     return size / records
 
 
-def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int, trigger: int) -> None:
-    """Switches auto-pay on for every tenant and funds it, if `funds`; all in micros."""
-    client, now = producer(brokers, **{"linger.ms": 20}), datetime.now(UTC)
-    for tenant in names:
+def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int, trigger: int, spread: int = 0) -> None:
+    """Funds every tenant and switches its auto-pay on; all in micros.
+
+    Funds are evenly between `funds` and `spread` more, so that not all balances fall to the trigger together.
+    """
+    client, now = producer(brokers, **{"linger.ms": 20, "queue.buffering.max.messages": 1 << 20}), datetime.now(UTC)
+    for number, tenant in enumerate(names):
         autopay = AutopaySetData(
             tenant_id=tenant,
             enabled=True,
@@ -202,11 +205,15 @@ def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int,
             max_per_day=1_000_000,
         )
         command = AutopaySet(specversion="1.0", id=f"autopay-{tenant}", source="/benchmarks", data=autopay)
-        if funds:
-            money = FundedData(
-                tenant_id=tenant, amount_micros=funds, currency="USD", purchased_at=now, payment_reference="benchmark"
-            )
-            funded = Funded(specversion="1.0", id=f"fund-{tenant}", source="/benchmarks", data=money)
-            client.produce(topics.ACCOUNT_COMMANDS, encode(funded), tenant)
+        money = FundedData(
+            tenant_id=tenant,
+            amount_micros=funds + spread * number // len(names),
+            currency="USD",
+            purchased_at=now,
+            payment_reference="benchmark",
+        )
+        funded = Funded(specversion="1.0", id=f"fund-{tenant}", source="/benchmarks", data=money)
+        client.produce(topics.ACCOUNT_COMMANDS, encode(funded), tenant)
         client.produce(topics.ACCOUNT_COMMANDS, encode(command), tenant)
+        client.poll(0)
     assert not client.flush(60)

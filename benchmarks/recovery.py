@@ -78,7 +78,7 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
     checkpoints = CheckpointWriter(directory, window_ms=36 * DAY_MS, interval_s=3600, on_death=die)
     checkpoints.start(lambda install, *sealed: install(*sealed))
     began = time.monotonic(), time.process_time()
-    records = recover({"bootstrap.servers": brokers}, "credits-meter", processors, checkpoints, PATIENCE_S)
+    records = recover({"bootstrap.servers": brokers}, harness.GROUP, processors, checkpoints, PATIENCE_S)
     took_s, cpu_s = time.monotonic() - began[0], time.process_time() - began[1]
     survey_s = surveyed(processors)
     found = sum(len(processor.table) for processor in processors), sum(len(processor.ids) for processor in processors)

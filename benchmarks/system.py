@@ -24,7 +24,6 @@ from processor.cli.reading import read_committed
 from processor.contracts import outputs, topics
 
 HERE = Path(__file__).resolve().parent
-GROUP = "credits-meter"
 FUNDS_MICROS, PAYMENT_MICROS, TRIGGER_MICROS = 50_000_000, 50_000_000, 20_000_000
 TIMEOUT_S = 600
 
@@ -93,7 +92,7 @@ def throughput(
         load.set_up_accounts(brokers, events.names, funds=FUNDS_MICROS, payment=PAYMENT_MICROS, trigger=TRIGGER_MICROS)
         size = load.preload(brokers, events, records)
         with harness.worker(brokers, directory, rates) as meter:
-            figures = harness.follow(meter, brokers, GROUP, topics.USAGE_CALL, records, TIMEOUT_S)
+            figures = harness.follow(meter, brokers, harness.GROUP, topics.USAGE_CALL, records, TIMEOUT_S)
         _verify(brokers)
         _compare_with_oracle(brokers, events)
     return figures | {"unique_events": events.made, "bytes_per_record": round(size)}
