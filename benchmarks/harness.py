@@ -48,6 +48,11 @@ class Program:
         finally:
             os.sched_setaffinity(0, {HARNESS_CORE})
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def __enter__(self) -> "Program":
         return self
 
