@@ -30,8 +30,15 @@ def kafka_fetched() -> None:
 
 @pytest.fixture(scope="session")
 def broker(kafka_fetched: None) -> Iterator[EmbeddedBroker]:
-    """A running broker for the whole session; tests that freeze or kill one start their own."""
-    with EmbeddedBroker() as running:
+    """A running broker for the whole session; tests that freeze or kill one start their own.
+
+    It keeps rights, and whoever connects without a name may do everything.
+    """
+    rights = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    with EmbeddedBroker(properties=rights) as running:
         yield running
 
 

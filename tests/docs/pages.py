@@ -22,6 +22,9 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 _FENCE_OR_SPAN = re.compile(
     r"^```(?P<language>\w*)\n(?P<block>.*?)^```|(?<!`)`(?P<span>[^`\n]+)`", re.MULTILINE | re.DOTALL
 )
+_OTHERS = ("kubectl ", "go run ")
+"""Programs that are never only named in a span."""
+
 _PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
 _ENVIRONMENT = re.compile(r"[A-Z_]+=\S*")
 _REST = re.compile(r"\s(?:\||>|>>|2>|&&|;|&)(?:\s|$)|\s{2,}[(#]|\s#\s")
@@ -73,6 +76,8 @@ def typed(page: Path) -> list[str]:
 
 
 def _is_whole(span: str) -> bool:
+    if span.startswith(_OTHERS):
+        return True
     command = command_in(span, "credits")
     if command is None or "…" in span or _PLACEHOLDER.search(span):
         return False

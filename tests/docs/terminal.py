@@ -55,10 +55,13 @@ class Terminal:
                 ends.callback(self.stop, program)
 
     def type(self, line: str, code: int = 0) -> str:
-        """Runs a line and returns what it printed, or starts what stays and returns when it works."""
+        """Runs a line and returns what it printed, or starts what stays and returns when it works; `^C` stops it."""
         line = _COMMENT.sub("", line.removeprefix("$ "))
         for there, here in self._places.items():
             line = line.replace(there, here)
+        if line.startswith("^C "):
+            self.stop(next(program for program in self._staying if program.match(line.removeprefix("^C "))))
+            return ""
         if line.startswith("export "):
             name = line.removeprefix("export ").partition("=")[0]
             self.environment[name] = self._run(f'{line}; printf %s "${name}"', 0)
