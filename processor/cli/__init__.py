@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Run": {
-        "demo": ("processor.cli.demo:demo", "All of it on one machine, live, ending with its own audit."),
+        "demo": ("processor.cli.demo:demo", "All of it live on one machine, ending with an audit."),
         "kafka": ("processor.cli.kafka:kafka_group", "A real Kafka broker without Docker."),
         "worker": ("processor.cli.worker:worker", "The stream processor: rates usage and debits balances."),
         "payment-worker": ("processor.cli.payments:payment_worker", "Charges what auto-pay asks for, once each."),

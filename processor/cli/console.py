@@ -69,7 +69,7 @@ def console(
         _serve(settings, host, port, public_url, rebuild)
 
 
-@console.group("token")
+@console.group("token", short_help="Make, list and revoke tokens to sign in with.")
 def token_group() -> None:
     """Make, list and revoke the tokens that people and machines sign in with."""
 
@@ -129,7 +129,7 @@ def list_tokens(database: str | None, data_dir: Path | None) -> None:
         click.echo(f"{holder.name}: {holder.role.label}, {tenants}, until {until:%Y-%m-%d}")
 
 
-@token_group.command("revoke")
+@token_group.command("revoke", short_help="End a token, or the sessions of somebody without one.")
 @click.argument("name")
 @_database
 @_data_dir

@@ -77,7 +77,7 @@ def dead_letters_group() -> None:
     """List, show and replay the records that could not be applied."""
 
 
-@dead_letters_group.command("list")
+@dead_letters_group.command("list", short_help="List what is parked, without showing any of it.")
 @choice_options
 @click.option("--replayed", is_flag=True, help="Also those that have been replayed.")
 @click.option("--limit", type=click.IntRange(1), default=SHOWN, show_default=True, help="The newest; all are counted.")
@@ -111,7 +111,7 @@ def list_letters(
     print_letters(sorted(newest, key=lambda letter: letter.parked_at), counted, box.replayed, as_json=as_json)
 
 
-@dead_letters_group.command("show")
+@dead_letters_group.command("show", short_help="Show parked records, with phone numbers masked.")
 @click.argument("letters", metavar="LETTER…", nargs=-1, required=True)
 @click.option("--reveal", is_flag=True, help="Show phone numbers; think of who looks over your shoulder.")
 @brokers_option
@@ -133,7 +133,7 @@ def show_letters(letters: tuple[str, ...], reveal: bool, brokers: str | None, as
         print_letter(letter, replayed=letter.place in box.replayed, reveal=reveal, as_json=as_json)
 
 
-@dead_letters_group.command("replay")
+@dead_letters_group.command("replay", short_help="Send parked records back to where they came from.")
 @click.argument("letters", metavar="[LETTER…]", nargs=-1)
 @choice_options
 @click.option("--all", "everything", is_flag=True, help="Whatever is open; needed where nothing else is chosen.")

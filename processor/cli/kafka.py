@@ -55,7 +55,7 @@ def up(port: int, data_dir: Path | None, nodes: int) -> None:
         raise click.ClickException(str(error)) from error
 
 
-@kafka_group.command()
+@kafka_group.command(short_help="Download Kafka now, so that no start needs a network.")
 def fetch() -> None:
     """Download what the embedded broker needs, so that it starts without a network afterwards.
 

@@ -26,7 +26,7 @@ def pull_group() -> None:
     """Call records from a vendor's API, again and again."""
 
 
-@pull_group.command("graph")
+@pull_group.command("graph", short_help="Microsoft Teams' call logs, from Microsoft Graph.")
 @click.option("--tenant", required=True, metavar="TENANT", help="Whose usage it is.")
 @click.option(
     "--log",

@@ -21,7 +21,7 @@ def topics_group() -> None:
     """Create the topics and check that a cluster has them right."""
 
 
-@topics_group.command()
+@topics_group.command(short_help="Create what is missing and set what has drifted.")
 @click.option(
     "--partitions",
     type=click.IntRange(1, 10_000),

@@ -1,6 +1,7 @@
-"""The examples in the help of every command are command lines that it takes."""
+"""The help of every command: examples that it takes, and a whole line for each command of a group."""
 
 import inspect
+import re
 from collections.abc import Iterator
 
 import click
@@ -8,6 +9,7 @@ import pytest
 
 from tests.docs.pages import command_in, commands, parse
 
+GROUPS = {name: command for name, command in commands() if isinstance(command, click.Group)}
 LEAVES = {name: command for name, command in commands() if not isinstance(command, click.Group)}
 
 
@@ -27,3 +29,13 @@ def test_every_command_shows_an_example_of_itself_that_it_takes(name: str) -> No
     assert any(f"{line} ".startswith(f"{name} ") for line in shown), "add an Example to the help"
     for line in shown:
         parse(line)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_help_of_a_group_has_a_whole_line_for_each_command(name: str) -> None:
+    context = click.Context(GROUPS[name], info_name=name, terminal_width=80)
+    lines = GROUPS[name].get_help(context).splitlines()
+    for command in GROUPS[name].list_commands(context):
+        (place,) = [number for number, line in enumerate(lines) if re.match(rf"  {command} ", line)]
+        assert lines[place].endswith("."), "too long: give it a short_help"
+        assert not lines[place].endswith("..."), "too long: give it a short_help"
