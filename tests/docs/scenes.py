@@ -27,7 +27,7 @@ USAGE = "credits simulate --open --tenants 3 --rate 50 --seconds 1"
 SPENT = "credits simulate --tenants 3 --rate 0 --events 2000"
 PARKED = [  # the deck has few prefixes
     USAGE,
-    "until credits dead-letters list --json | grep --quiet no_rate; do sleep 1; done",
+    "until credits dead-letters list --json | grep --quiet no_rate; do :; done",
     "export LETTER=$(credits dead-letters list --json | jq --raw-output '.letters[0].letter')",
 ]
 GROUP = "kafka-consumer-groups.sh --bootstrap-server kafka-1:9092 --group credits-meter"

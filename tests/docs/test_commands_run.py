@@ -42,12 +42,18 @@ PAGE_S = 900
 """How long a page may take on a busy machine; on an idle one the longest takes about a minute."""
 
 
-def elsewhere(line: str) -> str | None:
-    """Returns what `ELSEWHERE` says about a line."""
-    return next((why for start, why in ELSEWHERE.items() if line.removeprefix(".venv/bin/").startswith(start)), None)
+def begins(line: str, start: str) -> bool:
+    return line.removeprefix("$ ").removeprefix(".venv/bin/").startswith(start)
 
 
-LINES = {name_of(page): lines for page in PAGES if (lines := [line for line in typed(page) if elsewhere(line) is None])}
+def starting(line: str, said: Mapping[str, Any], otherwise: Any = None) -> Any:
+    """Returns what is said about lines that begin like this one."""
+    return next((value for start, value in said.items() if begins(line, start)), otherwise)
+
+
+LINES = {
+    name_of(page): lines for page in PAGES if (lines := [line for line in typed(page) if not starting(line, ELSEWHERE)])
+}
 LOOKS = re.compile(r"credits (balance|ledger|verify)\b")
 """Commands that show what other processes do, which takes them a moment."""
 
@@ -129,13 +135,19 @@ def terminal(
         yield open_terminal
 
 
-def starting(line: str, said: Mapping[str, Any], otherwise: Any) -> Any:
-    """Returns what a scene says about lines that begin like this one."""
-    return next((value for start, value in said.items() if begins(line, start)), otherwise)
+def follow(terminal: Terminal, line: str, code: int, promised: re.Pattern[str]) -> None:
+    """Types a line that must show what is promised; one that only looks is typed again until it does."""
+    shown = ""
 
+    def kept() -> bool:
+        nonlocal shown
+        shown = terminal.type(line, code)
+        return promised.search(shown) is not None
 
-def begins(line: str, start: str) -> bool:
-    return line.removeprefix("$ ").removeprefix(".venv/bin/").startswith(start)
+    if LOOKS.match(line) and promised.pattern:
+        wait_until(f"{line} shows {promised.pattern}", kept)
+    else:
+        assert kept(), f"{line}: {shown}"
 
 
 def run(terminal: Terminal, page: str) -> None:
@@ -146,15 +158,7 @@ def run(terminal: Terminal, page: str) -> None:
     for line in [*LINES[page], *scene.after]:
         for earlier in starting(line, scene.first, []):
             terminal.type(earlier)
-        code, promised = starting(line, scene.codes, 0), re.compile(starting(line, scene.shows, ""))
-        if LOOKS.match(line) and promised.pattern:
-            wait_until(
-                f"{line} shows {promised.pattern}",
-                lambda line=line, code=code, promised=promised: promised.search(terminal.type(line, code)) is not None,
-            )
-        else:
-            shown = terminal.type(line, code)
-            assert promised.search(shown), f"{line}: {shown}"
+        follow(terminal, line, starting(line, scene.codes, 0), re.compile(starting(line, scene.shows, "")))
 
 
 @pytest.mark.timeout(PAGE_S)
@@ -179,4 +183,4 @@ def test_what_a_scene_says_about_a_line_is_about_a_line_of_its_page(page: str) -
 
 @pytest.mark.parametrize("start", ELSEWHERE)
 def test_what_is_said_to_be_run_elsewhere_stands_on_a_page(start: str) -> None:
-    assert any(line.removeprefix(".venv/bin/").startswith(start) for page in PAGES for line in typed(page))
+    assert any(begins(line, start) for page in PAGES for line in typed(page))
