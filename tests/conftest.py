@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from kafka.admin import KafkaAdminClient, MemberToRemove
 from playwright.sync_api import Browser, sync_playwright
 
 from processor.embedded import artifacts
@@ -44,7 +45,8 @@ def broker(kafka_fetched: None) -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def topics(broker: EmbeddedBroker) -> str:
-    """The broker's address, with every topic of the project fresh and empty, and no other topic of an earlier test."""
+    """The broker's address, with every topic of the project fresh and empty, and nothing else of an earlier test."""
+    delete_groups(broker.bootstrap)
     delete_topics(broker.bootstrap)
     done = stream_topics.apply(broker.bootstrap, PARTITIONS, 1)
     assert not done.problems
@@ -74,3 +76,20 @@ def delete_topics(bootstrap: str) -> None:
                 future.result()
             except KafkaException:  # deleted already, the listing lags behind
                 time.sleep(0.01)
+
+
+def delete_groups(bootstrap: str) -> None:
+    """Deletes every consumer group.
+
+    Workers are static members: one that was stopped keeps its place until its session is over, and the worker of the
+    next test would wait for that, two minutes behind some tests. So whoever is left is removed first.
+    """
+    client = KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        groups = client.describe_groups([group["group_id"] for group in client.list_groups()])
+        for name, group in groups.items():
+            members = [MemberToRemove(each["member_id"], each["group_instance_id"]) for each in group["members"]]
+            client.remove_group_members(name, members)
+        assert set(client.delete_groups(list(groups)).values()) <= {"OK"}
+    finally:
+        client.close()
