@@ -23,7 +23,7 @@ def main(brokers: str, group: str, instance: str, inbox_url: str, books: str, fa
     provider = SimulatedProvider(books, Behaviour(latency_s=0))
     inbox = Inbox(inbox_url)
     conf = Settings(brokers=brokers).kafka_python()
-    limits = Limits(concurrency=1)  # so that a death concerns one charge
+    limits = Limits(concurrency=1, session_timeout_s=3)  # a death concerns one charge, and is over soon
     PaymentWorker(conf, provider, inbox, group=group, instance=instance, limits=limits, on_step=on_step).run()
 
 
