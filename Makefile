@@ -28,7 +28,7 @@ demo: setup  ## a real broker, worker, payment worker and telephony simulator, l
 test: setup lint  ## every check and test, on a real broker
 	@scripts/debian-packages
 	@$(BIN)/credits kafka fetch
-	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	@$(BIN)/pytest --numprocesses 4 --dist worksteal
 
 lint: setup  ## format, lint, types, dependency directions
 	@$(BIN)/ruff format --check --quiet .
