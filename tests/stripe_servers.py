@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,13 @@ class FakeStripe(ThreadingHTTPServer):
         self.hanging, self.go_on = threading.Event(), threading.Event()
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
 
+    def pass_time(self, time: timedelta) -> None:
+        """Makes everything so much older; keys are forgotten after a day, as Stripe's are."""
+        for intent in self.intents.values():
+            intent["created"] -= int(time.total_seconds())
+        if time > timedelta(days=1):
+            self.keys.clear()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing about connections that a test drops."""
 
@@ -196,8 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.server.requests.append(("GET", url.path))
         if url.path == "/v1/payment_intents":
-            customer = parse_qs(url.query)["customer"][0]
+            asked = parse_qs(url.query)
+            customer, since = asked["customer"][0], int(asked["created[gte]"][0])
             found = [each for each in self.server.intents.values() if each["customer"] == customer]
+            found = [each for each in found if each["created"] >= since]
             self._answer(200, {"object": "list", "url": url.path, "has_more": False, "data": found})
         else:
             self._answer(200, self.server.intents[url.path.rpartition("/")[2]])

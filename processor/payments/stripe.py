@@ -2,7 +2,8 @@
 
 Stripe answers a repeated idempotency key with the first answer, for at least a day. Three cases need more than the key:
 
-- A key older than that may be forgotten, so the customer's intents are searched for the recharge id before charging.
+- A key older than that may be forgotten, so when the command is old, or the meter asks again, the customer's intents are
+  searched for the recharge id before charging. What this worker's inbox knows is not enough: another may have charged.
 - A 5xx is remembered under the key like any answer, so repeating the request alone may repeat the 5xx: the intent is
   looked up by its metadata.
 - An intent that is still processing is asked about until it is final; one that a 5xx left unconfirmed is confirmed.
@@ -21,6 +22,8 @@ from processor.payments.provider import Charge, Decision, ProviderMisconfigured,
 
 KEY_LIFE: Final = timedelta(hours=23)
 """Stripe keeps idempotency keys for at least 24 hours; an hour is left for clocks that disagree."""
+LOOK_BACK: Final = timedelta(days=90)
+"""How long before the command at hand an earlier one may have been charged: commands are kept as long."""
 TIMEOUT_S: Final = 15.0
 """One request, answer included: Stripe's slowest banks need several seconds."""
 
@@ -79,7 +82,7 @@ class StripeProvider:
 
     def _intent(self, charge: Charge, amount: int, customer: str, method: str, now: datetime) -> Intent:
         """Returns the one intent of the recharge: the existing one, or a new one."""
-        if charge.asked_at is not None and now - charge.asked_at > KEY_LIFE:
+        if charge.may_be_forgotten(KEY_LIFE, now):
             found = self._find(charge, customer)
             if found is not None:
                 return found
@@ -112,7 +115,7 @@ class StripeProvider:
 
     def _find(self, charge: Charge, customer: str) -> Intent | None:
         """Looks for the intent of an id among the customer's: the list is current, Stripe's search lags behind."""
-        since = (charge.asked_at or datetime.now(UTC)) - timedelta(days=1)
+        since = charge.known_since - LOOK_BACK
         with _looking_after(charge):
             intents = self._client.v1.payment_intents.list(
                 {

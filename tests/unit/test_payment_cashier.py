@@ -23,6 +23,7 @@ def charge(recharge_id: str) -> Charge:
         amount_micros=1,
         currency="USD",
         payment_method_ref="card",
+        requested_at=NOW,
     )
 
 

@@ -26,6 +26,7 @@ def charge(recharge_id: str, amount_micros: int = 50_000_000, method: str = "cus
         amount_micros=amount_micros,
         currency="USD",
         payment_method_ref=method,
+        requested_at=NOW,
     )
 
 
@@ -49,6 +50,12 @@ def test_the_first_command_under_an_id_counts_and_the_order_is_kept(inbox: Inbox
     assert list(found) == ["b:1", "a:1"]
     assert found["a:1"].charge == charge("a:1")
     assert found["a:1"].decision is None
+
+
+def test_a_repetition_tells_how_old_the_recharge_may_be(inbox: Inbox) -> None:
+    inbox.receive([charge("a:1")])
+    again = structs.replace(charge("a:1"), attempt=2, requested_at=NOW + timedelta(days=1))
+    assert inbox.receive([again])["a:1"].charge == again
 
 
 def test_what_is_being_asked_is_remembered_with_its_time_by_whoever_opens_the_database_next(url: str) -> None:

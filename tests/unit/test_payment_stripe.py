@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,8 @@ from tests.stripe_servers import KEY, FakeStripe, fake_stripe, stripe_mock
 
 __all__ = ["fake_stripe", "stripe_mock"]
 
-LONG_AGO = datetime.now(UTC) - timedelta(days=3)
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
 
 
 def charge(method: str = "pm_ok", recharge_id: str = "t:1", amount_micros: int = 50_000_000) -> Charge:
@@ -31,6 +33,7 @@ def charge(method: str = "pm_ok", recharge_id: str = "t:1", amount_micros: int =
         amount_micros=amount_micros,
         currency="USD",
         payment_method_ref=f"cus_1/{method}",
+        requested_at=NOW,
     )
 
 
@@ -58,7 +61,7 @@ def test_stripes_own_mock_takes_the_payment_intent_and_its_answer_is_a_success(
 
 def test_stripes_own_mock_takes_the_search_for_an_old_recharge(stripe_mock: Callable[[str], str]) -> None:
     provider = StripeProvider(KEY, api_base=stripe_mock("succeeded"))
-    assert provider.charge(structs.replace(charge(), asked_at=LONG_AGO)).status == "succeeded"
+    assert provider.charge(structs.replace(charge(), requested_at=NOW - 3 * DAY)).status == "succeeded"
     provider.close()
 
 
@@ -157,12 +160,33 @@ def test_a_recharge_that_is_older_than_stripes_memory_of_keys_is_looked_up_befor
     provider: StripeProvider, fake_stripe: FakeStripe
 ) -> None:
     provider.charge(charge())
-    fake_stripe.keys.clear()
-    assert provider.charge(structs.replace(charge(), asked_at=LONG_AGO)).reference == "pi_1"
+    fake_stripe.pass_time(3 * DAY)
+    assert provider.charge(structs.replace(charge(), asked_at=NOW - 3 * DAY)).reference == "pi_1"
     assert fake_stripe.paid() == ["t:1"]
-    new = structs.replace(charge(recharge_id="t:2"), asked_at=LONG_AGO)
+    new = structs.replace(charge(recharge_id="t:2"), asked_at=NOW - 3 * DAY)
     assert provider.charge(new).reference == "pi_2"
     assert fake_stripe.paid() == ["t:1", "t:2"]
+
+
+@pytest.mark.parametrize(
+    ("command", "age"),
+    [
+        ({"requested_at": NOW - 2 * DAY}, 2 * DAY),  # the first command, read again by whoever has the partition now
+        ({"attempt": 9}, 2 * DAY),
+        ({"attempt": 2000}, 85 * DAY),
+    ],
+    ids=["the same command", "asked again", "asked again for as long as commands are kept"],
+)
+def test_a_worker_with_another_inbox_charges_nothing_that_the_first_has_charged_before_it_died(
+    provider: StripeProvider, fake_stripe: FakeStripe, command: dict[str, Any], age: timedelta
+) -> None:
+    dead, heir = Inbox("sqlite://"), Inbox("sqlite://")
+    assert provider.charge(dead.receive([charge()])["t:1"].charge).status == "succeeded"
+    fake_stripe.pass_time(age)
+    found = heir.receive([structs.replace(charge(), **command)])["t:1"]
+    assert (found.charge.asked_at, found.decision) == (None, None)
+    assert provider.charge(found.charge).reference == "pi_1"
+    assert fake_stripe.paid() == ["t:1"]
 
 
 @pytest.mark.parametrize(
