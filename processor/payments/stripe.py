@@ -2,8 +2,8 @@
 
 Stripe answers a repeated idempotency key with the first answer, for at least a day. Three cases need more than the key:
 
-- A key older than that may be forgotten, so when the command is old, or the meter asks again, the customer's intents are
-  searched for the recharge id before charging. What this worker's inbox knows is not enough: another may have charged.
+- A key older than that may be forgotten, so when the command is old, or the meter asks again, the customer's intents
+  are searched for the recharge id before charging. This worker's inbox alone cannot tell: another may have charged.
 - A 5xx is remembered under the key like any answer, so repeating the request alone may repeat the 5xx: the intent is
   looked up by its metadata.
 - An intent that is still processing is asked about until it is final; one that a 5xx left unconfirmed is confirmed.

@@ -1,6 +1,7 @@
 """The cashier charges tenants side by side, each in its order, notes every step in the inbox, and stops in time."""
 
 import threading
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -125,6 +126,14 @@ def test_after_a_stop_a_charge_under_way_is_waited_for() -> None:
     threading.Thread(target=lambda: (provider.reached.wait(10), desk.stop.set(), provider.go_on.set())).start()
     assert desk.charge(["a:1", "a:2"]) == {"a:1": YES}
     assert provider.asked == ["a:1"]
+
+
+def test_the_clock_of_the_payment_worker_is_exported_so_that_its_skew_is_alarmed() -> None:
+    desk = Desk(Provider())
+    before = time.time()
+    shown = desk.registry.get_sample_value("credits_time_seconds")
+    assert shown is not None
+    assert before <= shown <= time.time()
 
 
 def test_another_card_behind_the_same_payment_method_is_counted_and_named_as_the_reason() -> None:
