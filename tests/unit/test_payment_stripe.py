@@ -239,7 +239,9 @@ def test_the_cashier_settles_lost_answers_within_its_patience_and_notices_a_chan
 ) -> None:
     inbox, stop = Inbox("sqlite://"), threading.Event()
     payments = Payments(CollectorRegistry())
-    cashier = Cashier(provider, inbox, payments, stop, concurrency=4, patience_s=10, grace_s=1, on_step=lambda _: None)
+    cashier = Cashier(
+        provider, inbox, payments, stop, concurrency=4, patience_s=10, batch_s=10, grace_s=1, on_step=lambda _: None
+    )
     ids = [f"t{number}:1" for number in range(12)]
     charges = [structs.replace(charge("pm_lost", key), tenant_id=key.partition(":")[0]) for key in ids]
     decisions = cashier.charge(found.charge for found in inbox.receive(charges).values())
