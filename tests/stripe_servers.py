@@ -91,7 +91,8 @@ class FakeStripe(ThreadingHTTPServer):
     `pm_ok` pays · `pm_declined_CODE` is declined by the issuer · `pm_lost` pays and drops the connection ·
     `pm_500` pays and answers 500, remembered under the key · `pm_halfway` is left unconfirmed by such a 500 ·
     `pm_503` answers 503 once, before doing anything · `pm_429` is asked for too often, once · `pm_processing` is being
-    processed until it is asked about · `pm_hang` pays when `go_on` is set, not before · `pm_missing` does
+    processed until it is asked about · `pm_paid_by_hand` is declined, and paid in the dashboard before anybody can
+    cancel it · `pm_hang` pays when `go_on` is set, not before · `pm_missing` does
     not exist · `pm_forbidden` is not this key's.
     """
 
@@ -149,6 +150,14 @@ class FakeStripe(ThreadingHTTPServer):
         self.under_way.remove(key)
         return None if method == "pm_lost" else (status, answer)
 
+    def cancel(self, intent: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Cancels what is open; an update clears the error of the last payment."""
+        if intent["status"] not in ("requires_payment_method", "requires_action"):
+            code = "payment_intent_unexpected_state"
+            return 400, {"error": {"type": "invalid_request_error", "code": code, "message": intent["status"]}}
+        intent |= {"status": "canceled", "last_payment_error": None}
+        return 200, dict(intent)
+
     def _execute(self, method: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         card = {"card": {"fingerprint": self.fingerprint}}
         intent: dict[str, Any] = {
@@ -164,11 +173,18 @@ class FakeStripe(ThreadingHTTPServer):
             "last_payment_error": None,
         }
         self.intents[intent["id"]] = intent
-        if method.startswith("pm_declined_"):
-            error = {"type": "card_error", "code": "card_declined", "decline_code": method.removeprefix("pm_declined_")}
-            intent["status"] = "requires_payment_method"
-            intent["last_payment_error"] = {**error, "payment_method": card}
-            return 402, {"error": {**intent["last_payment_error"], "message": "no", "payment_intent": dict(intent)}}
+        if method.startswith("pm_declined_") or method == "pm_paid_by_hand":
+            code = method.removeprefix("pm_declined_")
+            error = {"type": "card_error", "code": "card_declined", "decline_code": code, "payment_method": card}
+            declined = {**intent, "status": "requires_payment_method", "last_payment_error": error}
+            declined["latest_charge"] = {
+                **intent["latest_charge"],
+                "failure_code": "card_declined",
+                "outcome": {"reason": code},
+            }
+            if method != "pm_paid_by_hand":
+                self.intents[intent["id"]] = declined
+            return 402, {"error": {**error, "message": "no", "payment_intent": dict(declined)}}
         if method == "pm_halfway":
             intent["status"] = "requires_confirmation"
         if method in ("pm_500", "pm_halfway"):
@@ -194,6 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
             intent = self.server.intents[self.path.split("/")[-2]]
             intent["status"] = "succeeded"
             self._answer(200, intent)
+        elif self.path.endswith("/cancel"):
+            self._answer(*self.server.cancel(self.server.intents[self.path.split("/")[-2]]))
         elif (answer := self.server.create(self.headers["Idempotency-Key"], form)) is None:
             self.close_connection = True
             self.connection.close()

@@ -75,6 +75,16 @@ def test_stripes_own_mock_takes_what_is_asked_about_an_intent_that_is_not_final(
     provider.close()
 
 
+@pytest.mark.parametrize("status", ["requires_payment_method", "requires_action"])
+def test_stripes_own_mock_takes_the_cancellation_of_a_declined_intent(
+    stripe_mock: Callable[[str], str], status: str
+) -> None:
+    provider = StripeProvider(KEY, api_base=stripe_mock(status))
+    with pytest.raises(ProviderTimeout, match=f"is still {status}"):
+        provider.charge(charge())
+    provider.close()
+
+
 # Against the fake, which remembers
 
 
@@ -105,6 +115,25 @@ def test_a_decline_has_the_issuers_code_and_stays_declined(
     assert first.card_fingerprint == "card-one"
     assert provider.charge(charge(f"pm_declined_{code}")) == first
     assert fake_stripe.paid() == []
+
+
+def test_a_declined_intent_is_cancelled_so_that_nobody_can_pay_it_later(
+    provider: StripeProvider, fake_stripe: FakeStripe
+) -> None:
+    first = provider.charge(charge("pm_declined_insufficient_funds"))
+    assert fake_stripe.intents["pi_1"]["status"] == "canceled"
+    fake_stripe.pass_time(3 * DAY)
+    again = provider.charge(structs.replace(charge("pm_declined_insufficient_funds"), attempt=2))
+    assert again == structs.replace(first, decided_at=first.decided_at - 3 * DAY)
+    assert len(fake_stripe.intents) == 1
+
+
+def test_a_declined_intent_that_somebody_paid_before_it_could_be_cancelled_is_a_success(
+    provider: StripeProvider, fake_stripe: FakeStripe
+) -> None:
+    decision = provider.charge(charge("pm_paid_by_hand"))
+    assert (decision.status, decision.reference) == ("succeeded", "pi_1")
+    assert fake_stripe.paid() == ["t:1"]
 
 
 def test_an_answer_that_is_lost_is_a_timeout_and_the_same_key_brings_it(
