@@ -1,6 +1,7 @@
 """The account commands against a real broker and a real worker: each waits for what was committed and prints it."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
-from processor.cli import main
+from processor.cli import main, storing
 from processor.cli.reading import Tail, partitions_of, read_committed
 from processor.contracts import topics as names
 from processor.contracts.inputs import decode
@@ -112,6 +113,33 @@ def test_without_a_worker_the_command_is_stored_and_the_person_is_told(run: Comm
     command = decode(names.ACCOUNT_COMMANDS, record.value(), record.headers())
     assert f"the command {command.id} is stored" in result.output
     assert record.key() == b"t1"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_command_that_may_have_been_stored_is_repeated_under_its_id_and_applied_once(
+    run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as impatient:
+        impatient.setattr(storing, "FLUSH_S", 0.001)
+        said = run("fund", "t1", "50", code=1).output
+    assert "Look with `credits ledger t1` before you repeat it" in said
+    [command_id] = re.findall(r"may have been stored as (cmd-\S+), or not", said)
+    entry = run.json("fund", "t1", "50", "--id", command_id)
+    assert (entry["entry_id"], entry["event_id"], entry["balance_micros"]) == ("t1:1", command_id, 50_000_000)
+    again = run("fund", "t1", "50", "--id", command_id)
+    assert "applied before: nothing was changed now" in again.stderr
+    assert "t1: 50.00 USD added, the balance is 50.00 USD (ledger entry t1:1)" in again.stdout
+    assert "used before, for 50.00 USD" in run("fund", "t1", "60", "--id", command_id, code=1).output
+    for change in (
+        ("adjust", "t1", "5", "--reason", "goodwill"),
+        ("autopay", "t1", "--amount", "50", "--trigger", "20"),
+        ("licences", "t1", "MCOPSTN1:DE:25", "--from", "2026-01-01"),
+        ("reset", "t1"),
+    ):
+        assert run(*change, "--id", f"mine-{change[0]}").stdout == run(*change, "--id", f"mine-{change[0]}").stdout
+    refused = run("fund", "t1", "1", "--id", "mine", code=1).output
+    assert run("fund", "t1", "1", "--id", "mine", code=1).output == refused
+    assert run.json("balance", "t1")["balance_micros"] == 55_000_000
 
 
 def test_an_unknown_tenant_is_told_in_one_sentence(run: Commands) -> None:
