@@ -28,6 +28,7 @@ REFUSALS: Final = {
     "in_future": "the purchase date lies in the future",
     "negative": "an amount is negative",
     "zero": "the amount is zero",
+    "too_old": "newer licences have counted for so long that no leg could use these any more",
     "too_many_changes": "the licences change more often than four times a day",
     "unknown_tenant": "nothing was ever funded, set or used under this tenant id",
     "below_minimum": "the payment is below the smallest one the operator allows (50.00 unless set otherwise)",
