@@ -88,12 +88,12 @@ def _await_answer(address: str) -> None:
 class FakeStripe(ThreadingHTTPServer):
     """Stripe's payment intents with a memory. The payment method says what happens:
 
-    `pm_ok` pays · `pm_declined_CODE` is declined by the issuer · `pm_lost` pays and drops the connection ·
-    `pm_500` pays and answers 500, remembered under the key · `pm_halfway` is left unconfirmed by such a 500 ·
-    `pm_503` answers 503 once, before doing anything · `pm_429` is asked for too often, once · `pm_processing` is being
-    processed until it is asked about · `pm_paid_by_hand` is declined, and paid in the dashboard before anybody can
-    cancel it · `pm_hang` pays when `go_on` is set, not before · `pm_missing` does
-    not exist · `pm_forbidden` is not this key's.
+    `pm_ok` pays · `pm_declined_CODE` is declined by the issuer · `pm_lost` pays and drops the connection · `pm_500`
+    pays and answers 500, remembered under the key · `pm_halfway` is left unconfirmed by such a 500 · `pm_503`
+    answers 503 once, before doing anything · `pm_down` always does · `pm_429` is asked for too often, once ·
+    `pm_processing` is being processed until it is asked about · `pm_paid_by_hand` is declined, and paid in the
+    dashboard before anybody can cancel it · `pm_hang` pays when `go_on` is set, not before · `pm_missing` does not
+    exist · `pm_forbidden` is not this key's.
     """
 
     daemon_threads = True
@@ -131,6 +131,8 @@ class FakeStripe(ThreadingHTTPServer):
                 return 400, {"error": {"type": "idempotency_error", "message": "other parameters"}}
             return status, answer
         method = form["payment_method"]
+        if method == "pm_down":
+            return 503, {"error": {"type": "api_error", "message": "down"}}
         if method in ("pm_503", "pm_429") and key not in self.refused_once:
             self.refused_once.add(key)
             kind = "api_error" if method == "pm_503" else "invalid_request_error"

@@ -27,6 +27,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    case,
     create_engine,
     event,
     func,
@@ -94,6 +95,10 @@ _INBOX: Final = Table(
 )
 Index("payment_inbox_state", _INBOX.c.state)
 Index("payment_inbox_card", _INBOX.c.payment_method_ref, _INBOX.c.decided_at)
+
+
+_DECIDED: Final = case((_INBOX.c.state == "published", "published"), else_="decided")
+"""What the state becomes with an answer: one that a person has given before is published already."""
 
 
 class Received(Struct, frozen=True):
@@ -172,29 +177,27 @@ class Inbox:
                 if last not in (None, decision.card_fingerprint):
                     decision = structs.replace(decision, reason_code=CARD_CHANGED)
             connection.execute(
-                update(_INBOX)
-                .where(this, _INBOX.c.state.in_(("received", "charging")))
-                .values(state="decided", **structs.asdict(decision))
+                update(_INBOX).where(this, _INBOX.c.status.is_(None)).values(state=_DECIDED, **structs.asdict(decision))
             )
             stored = _decision(connection.execute(select(_INBOX).where(this)).mappings().one())
         assert stored is not None, f"{recharge_id} was decided"  # noqa: S101
         return stored
 
     def published(self, recharge_ids: Iterable[str]) -> None:
-        """Notes that the results of these are committed."""
+        """Notes that the results of these are committed, also where a person wrote one that this inbox never had."""
         ids = list(recharge_ids)
         if ids:
             with self._engine.begin() as connection:
                 connection.execute(
                     update(_INBOX)
-                    .where(_INBOX.c.recharge_id.in_(ids), _INBOX.c.state == "decided")
+                    .where(_INBOX.c.recharge_id.in_(ids), _INBOX.c.state.in_(OPEN))
                     .values(state="published")
                 )
 
     def unpublished(self) -> list[str]:
-        """Returns the ids that are decided, and not known to be published."""
+        """Returns the ids without a result that is known to be published."""
         with self._engine.connect() as connection:
-            return list(connection.scalars(select(_INBOX.c.recharge_id).where(_INBOX.c.state == "decided")))
+            return list(connection.scalars(select(_INBOX.c.recharge_id).where(_INBOX.c.state.in_(OPEN))))
 
     def open(self) -> Mapping[str, int]:
         """Counts the rows that are not published, by state."""

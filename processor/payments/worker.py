@@ -103,6 +103,8 @@ class PaymentWorker:
         self._limits = limits or Limits()
         self._payments = Payments(registry)
         self._known = KnownResults(conf, topics.RECHARGE_RESULTS)
+        self._unanswered: set[int] = set()
+        """Partitions that wait for a command without an answer."""
         self._stop = Event()
         self._summary_at = time.monotonic() + SUMMARY_S
 
@@ -179,7 +181,8 @@ class PaymentWorker:
             at.partition: [decode(at.partition, r.offset, r.value, r.headers) for r in read]
             for at, read in polled.items()
         }
-        if self._known.load(batch):
+        asked_again = {each.partition for each in chain.from_iterable(batch.values()) if each.charge.attempt > 1}
+        if self._known.load(batch, self._unanswered | asked_again):
             self._inbox.published(self._known.among(self._inbox.unpublished()))
         # Step 1: received. The inbox knows the recharge as it was asked for first.
         new: dict[str, Charge] = {}
@@ -191,6 +194,7 @@ class PaymentWorker:
         # Steps 2 to 4: charging, charged, decided.
         decisions |= cashier.charge(found.charge for found in received.values() if found.decision is None)
         verdict = judge(batch, self._is_known, decisions)
+        self._unanswered = set(verdict.unanswered)
         verdict.results = [
             (_as_received(command, received[command.charge.recharge_id].charge), decision)
             for command, decision in verdict.results
