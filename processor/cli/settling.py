@@ -64,8 +64,8 @@ def settle(
 
     \b
     Examples:
-      credits settle tenant-00001 tenant-00001:7 --status succeeded --reference pi_3MtwBw
-      credits settle tenant-00001 tenant-00001:7 --status failed
+      credits settle acme acme:7 --status succeeded --reference pi_3MtwBw
+      credits settle acme acme:7 --status failed
     """
     import msgspec
 
