@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,12 @@ def _await_answer(address: str) -> None:
 class FakeStripe(ThreadingHTTPServer):
     """Stripe's payment intents with a memory. The payment method says what happens:
 
-    `pm_ok` pays · `pm_declined_CODE` is declined by the issuer · `pm_lost` pays and drops the connection ·
-    `pm_500` pays and answers 500, remembered under the key · `pm_halfway` is left unconfirmed by such a 500 ·
-    `pm_503` answers 503 once, before doing anything · `pm_429` is asked for too often, once · `pm_processing` is being
-    processed until it is asked about · `pm_hang` pays when `go_on` is set, not before · `pm_missing` does
-    not exist · `pm_forbidden` is not this key's.
+    `pm_ok` pays · `pm_declined_CODE` is declined by the issuer · `pm_lost` pays and drops the connection · `pm_500`
+    pays and answers 500, remembered under the key · `pm_halfway` is left unconfirmed by such a 500 · `pm_503`
+    answers 503 once, before doing anything · `pm_down` always does · `pm_429` is asked for too often, once ·
+    `pm_processing` is being processed until it is asked about · `pm_paid_by_hand` is declined, and paid in the
+    dashboard before anybody can cancel it · `pm_hang` pays when `go_on` is set, not before · `pm_missing` does not
+    exist · `pm_forbidden` is not this key's.
     """
 
     daemon_threads = True
@@ -106,6 +108,13 @@ class FakeStripe(ThreadingHTTPServer):
         self.fingerprint = "card-one"
         self.hanging, self.go_on = threading.Event(), threading.Event()
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def pass_time(self, time: timedelta) -> None:
+        """Makes everything so much older; keys are forgotten after a day, as Stripe's are."""
+        for intent in self.intents.values():
+            intent["created"] -= int(time.total_seconds())
+        if time > timedelta(days=1):
+            self.keys.clear()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing about connections that a test drops."""
@@ -122,6 +131,8 @@ class FakeStripe(ThreadingHTTPServer):
                 return 400, {"error": {"type": "idempotency_error", "message": "other parameters"}}
             return status, answer
         method = form["payment_method"]
+        if method == "pm_down":
+            return 503, {"error": {"type": "api_error", "message": "down"}}
         if method in ("pm_503", "pm_429") and key not in self.refused_once:
             self.refused_once.add(key)
             kind = "api_error" if method == "pm_503" else "invalid_request_error"
@@ -141,6 +152,14 @@ class FakeStripe(ThreadingHTTPServer):
         self.under_way.remove(key)
         return None if method == "pm_lost" else (status, answer)
 
+    def cancel(self, intent: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Cancels what is open; an update clears the error of the last payment."""
+        if intent["status"] not in ("requires_payment_method", "requires_action"):
+            code = "payment_intent_unexpected_state"
+            return 400, {"error": {"type": "invalid_request_error", "code": code, "message": intent["status"]}}
+        intent |= {"status": "canceled", "last_payment_error": None}
+        return 200, dict(intent)
+
     def _execute(self, method: str, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         card = {"card": {"fingerprint": self.fingerprint}}
         intent: dict[str, Any] = {
@@ -156,11 +175,18 @@ class FakeStripe(ThreadingHTTPServer):
             "last_payment_error": None,
         }
         self.intents[intent["id"]] = intent
-        if method.startswith("pm_declined_"):
-            error = {"type": "card_error", "code": "card_declined", "decline_code": method.removeprefix("pm_declined_")}
-            intent["status"] = "requires_payment_method"
-            intent["last_payment_error"] = {**error, "payment_method": card}
-            return 402, {"error": {**intent["last_payment_error"], "message": "no", "payment_intent": dict(intent)}}
+        if method.startswith("pm_declined_") or method == "pm_paid_by_hand":
+            code = method.removeprefix("pm_declined_")
+            error = {"type": "card_error", "code": "card_declined", "decline_code": code, "payment_method": card}
+            declined = {**intent, "status": "requires_payment_method", "last_payment_error": error}
+            declined["latest_charge"] = {
+                **intent["latest_charge"],
+                "failure_code": "card_declined",
+                "outcome": {"reason": code},
+            }
+            if method != "pm_paid_by_hand":
+                self.intents[intent["id"]] = declined
+            return 402, {"error": {**error, "message": "no", "payment_intent": dict(declined)}}
         if method == "pm_halfway":
             intent["status"] = "requires_confirmation"
         if method in ("pm_500", "pm_halfway"):
@@ -186,6 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
             intent = self.server.intents[self.path.split("/")[-2]]
             intent["status"] = "succeeded"
             self._answer(200, intent)
+        elif self.path.endswith("/cancel"):
+            self._answer(*self.server.cancel(self.server.intents[self.path.split("/")[-2]]))
         elif (answer := self.server.create(self.headers["Idempotency-Key"], form)) is None:
             self.close_connection = True
             self.connection.close()
@@ -196,8 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.server.requests.append(("GET", url.path))
         if url.path == "/v1/payment_intents":
-            customer = parse_qs(url.query)["customer"][0]
+            asked = parse_qs(url.query)
+            customer, since = asked["customer"][0], int(asked["created[gte]"][0])
             found = [each for each in self.server.intents.values() if each["customer"] == customer]
+            found = [each for each in found if each["created"] >= since]
             self._answer(200, {"object": "list", "url": url.path, "has_more": False, "data": found})
         else:
             self._answer(200, self.server.intents[url.path.rpartition("/")[2]])

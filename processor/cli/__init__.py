@@ -30,6 +30,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "adjust": ("processor.cli.adjustments:adjust", "Add an amount to a tenant's balance, or take it."),
         "autopay": ("processor.cli.accounts:autopay", "Set when and how much is paid automatically."),
         "reset": ("processor.cli.adjustments:reset", "End the pause or suspension of a tenant's auto-pay."),
+        "settle": ("processor.cli.settling:settle", "Say what became of a payment that has no result."),
         "topics": ("processor.cli.topics:topics_group", "Create and check the Kafka topics."),
         "rates": ("processor.cli.rates:rates_group", "Import, check and compare rate decks, explain a price."),
     },

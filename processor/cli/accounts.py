@@ -12,6 +12,7 @@ from processor.cli.common import (
     CommandFailed,
     brokers_option,
     client_conf,
+    id_option,
     json_option,
     make_settings,
     tenant_argument,
@@ -39,6 +40,7 @@ _currency = click.option(
 @click.argument("amount", type=PAYMENT)
 @_currency
 @click.option("--reference", help="Your payment reference, kept in the account command.  [default: the command's id]")
+@id_option
 @timeout_option
 @brokers_option
 @json_option
@@ -47,6 +49,7 @@ def fund(
     amount: Micros,
     currency: str | None,
     reference: str | None,
+    command_id: str | None,
     timeout: float,
     brokers: str | None,
     as_json: bool,
@@ -54,21 +57,22 @@ def fund(
     """Add funds to a tenant's account, once, and wait until they are there.
 
     AMOUNT is in the major unit, such as 50.00. The funds expire twelve months after today. Funding also ends a
-    suspension of auto-pay.
+    suspension of auto-pay. With --id, the same command may be given again, after a lost connection say.
 
     \b
-    Example:
+    Examples:
       credits fund tenant-00001 50.00 --reference invoice-4711
+      credits fund tenant-00001 50.00 --id invoice-4711
     """
     from processor.cli.outcomes import SOURCE, new_command_id, send
     from processor.domain.ledger import Entry
     from processor.domain.messages import Funded, FundedData
 
     settings = make_settings(brokers=brokers, default_currency=currency)
-    now, command_id = datetime.now(UTC), new_command_id()
+    now, chosen = datetime.now(UTC), command_id or new_command_id()
     command = Funded(
         specversion="1.0",
-        id=command_id,
+        id=chosen,
         source=SOURCE,
         subject=tenant,
         time=now,
@@ -77,10 +81,10 @@ def fund(
             amount_micros=amount,
             currency=settings.default_currency,
             purchased_at=now,
-            payment_reference=reference or command_id,
+            payment_reference=reference or chosen,
         ),
     )
-    entry = send(settings, command, timeout)
+    entry = send(settings, command, timeout, may_repeat=command_id is not None)
     assert isinstance(entry, Entry)  # noqa: S101 - what a funding leads to
     if as_json:
         print_json(entry)
@@ -103,6 +107,7 @@ def fund(
 )
 @click.option("--off", is_flag=True, help="Switch auto-pay off; the numbers stay as they are unless given.")
 @_currency
+@id_option
 @timeout_option
 @brokers_option
 @json_option
@@ -116,6 +121,7 @@ def autopay(
     payment_method: str | None,
     off: bool,
     currency: str | None,
+    command_id: str | None,
     timeout: float,
     brokers: str | None,
     as_json: bool,
@@ -156,7 +162,7 @@ def autopay(
         max_per_month_micros=max_per_month,
         max_units=max_units,
     )
-    account = send(settings, _autopay_set(data), timeout)
+    account = send(settings, _autopay_set(data, command_id), timeout, may_repeat=command_id is not None)
     assert isinstance(account, Account)  # noqa: S101 - what auto-pay settings lead to
     assert account.autopay is not None  # noqa: S101
     if as_json:
@@ -243,13 +249,13 @@ def _present(settings: Settings, tenant: str, *, needed: bool) -> tuple[Autopay 
     return (None, None) if account is None else (account.autopay, account.currency)
 
 
-def _autopay_set(data: AutopaySetData) -> AutopaySet:
+def _autopay_set(data: AutopaySetData, command_id: str | None) -> AutopaySet:
     from processor.cli.outcomes import SOURCE, new_command_id
     from processor.domain.messages import AutopaySet
 
     return AutopaySet(
         specversion="1.0",
-        id=new_command_id(),
+        id=command_id or new_command_id(),
         source=SOURCE,
         subject=data.tenant_id,
         time=datetime.now(UTC),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from processor.cli.common import brokers_option, json_option, make_settings, tenant_argument, timeout_option
+from processor.cli.common import brokers_option, id_option, json_option, make_settings, tenant_argument, timeout_option
 from processor.cli.money import ADJUSTMENT
 from processor.domain.money import Micros, show
 
@@ -25,11 +25,19 @@ operator_option = click.option(
 @click.argument("amount", type=ADJUSTMENT)
 @click.option("--reason", required=True, help="Why, for the books: kept in the account command.")
 @operator_option
+@id_option
 @timeout_option
 @brokers_option
 @json_option
 def adjust(
-    tenant: str, amount: Micros, reason: str, operator: str, timeout: float, brokers: str | None, as_json: bool
+    tenant: str,
+    amount: Micros,
+    reason: str,
+    operator: str,
+    command_id: str | None,
+    timeout: float,
+    brokers: str | None,
+    as_json: bool,
 ) -> None:
     """Add an amount to a tenant's balance, or take it, and wait until it is done.
 
@@ -47,7 +55,8 @@ def adjust(
     from processor.domain.ledger import Entry
 
     settings = make_settings(brokers=brokers)
-    entry = send(settings, _adjusted(tenant, amount, reason, operator), timeout)
+    command = _adjusted(tenant, amount, reason, operator, command_id)
+    entry = send(settings, command, timeout, may_repeat=command_id is not None)
     assert isinstance(entry, Entry)  # noqa: S101 - what an adjustment leads to
     if as_json:
         click.echo(msgspec.json.encode(entry))
@@ -60,10 +69,13 @@ def adjust(
 @click.command()
 @tenant_argument
 @operator_option
+@id_option
 @timeout_option
 @brokers_option
 @json_option
-def reset(tenant: str, operator: str, timeout: float, brokers: str | None, as_json: bool) -> None:
+def reset(
+    tenant: str, operator: str, command_id: str | None, timeout: float, brokers: str | None, as_json: bool
+) -> None:
     """End the pause or the suspension of a tenant's auto-pay, and wait until it is done.
 
     A payment that is due is requested at once. One that waits for its result goes on waiting.
@@ -78,7 +90,8 @@ def reset(tenant: str, operator: str, timeout: float, brokers: str | None, as_js
     from processor.cli.outcomes import send
     from processor.domain.account import Account
 
-    account = send(make_settings(brokers=brokers), _reset(tenant, operator), timeout)
+    settings, command = make_settings(brokers=brokers), _reset(tenant, operator, command_id)
+    account = send(settings, command, timeout, may_repeat=command_id is not None)
     assert isinstance(account, Account)  # noqa: S101 - what a reset leads to
     if as_json:
         click.echo(msgspec.json.encode(account.recharge))
@@ -86,21 +99,19 @@ def reset(tenant: str, operator: str, timeout: float, brokers: str | None, as_js
         click.echo(f"{tenant}: auto-pay is {recharge_in_words(account.recharge, account.currency)}")
 
 
-def _adjusted(tenant: str, amount: Micros, reason: str, operator: str) -> Adjusted:
+def _adjusted(tenant: str, amount: Micros, reason: str, operator: str, command_id: str | None) -> Adjusted:
     from processor.cli.outcomes import SOURCE, new_command_id
     from processor.domain.messages import Adjusted, AdjustedData
 
     data = AdjustedData(tenant_id=tenant, amount_micros=amount, reason=reason, operator=operator)
-    return Adjusted(
-        specversion="1.0", id=new_command_id(), source=SOURCE, subject=tenant, time=datetime.now(UTC), data=data
-    )
+    chosen = command_id or new_command_id()
+    return Adjusted(specversion="1.0", id=chosen, source=SOURCE, subject=tenant, time=datetime.now(UTC), data=data)
 
 
-def _reset(tenant: str, operator: str) -> RechargeReset:
+def _reset(tenant: str, operator: str, command_id: str | None) -> RechargeReset:
     from processor.cli.outcomes import SOURCE, new_command_id
     from processor.domain.messages import RechargeReset, RechargeResetData
 
     data = RechargeResetData(tenant_id=tenant, operator=operator)
-    return RechargeReset(
-        specversion="1.0", id=new_command_id(), source=SOURCE, subject=tenant, time=datetime.now(UTC), data=data
-    )
+    chosen = command_id or new_command_id()
+    return RechargeReset(specversion="1.0", id=chosen, source=SOURCE, subject=tenant, time=datetime.now(UTC), data=data)

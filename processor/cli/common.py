@@ -84,6 +84,17 @@ def timeout_option(command: Command) -> Command:
     )(command)
 
 
+def id_option(command: Command) -> Command:
+    """Adds `--id`; the command receives `command_id: str | None`."""
+    return click.option(
+        "--id",
+        "command_id",
+        metavar="ID",
+        callback=_command_id,
+        help="The command's id; of several under one id, one is applied (for 35 days).  [default: a new one]",
+    )(command)
+
+
 def tenant_argument(command: Command) -> Command:
     """Adds the tenant as the first argument."""
     return click.argument("tenant", metavar="TENANT", callback=_tenant)(command)
@@ -167,6 +178,12 @@ def unreachable(conf: Mapping[str, Any]) -> click.ClickException:
 def _tenant(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not 0 < len(value) <= 128:
         raise click.BadParameter("a tenant id has 1 to 128 characters")
+    return value
+
+
+def _command_id(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not 0 < len(value) <= 256:
+        raise click.BadParameter("a command's id has 1 to 256 characters")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from processor.cli.common import brokers_option, json_option, make_settings, tenant_argument, timeout_option
+from processor.cli.common import brokers_option, id_option, json_option, make_settings, tenant_argument, timeout_option
 from processor.domain.pools import CONFERENCING, PLANS
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class LicenceType(click.ParamType):
 @tenant_argument
 @click.argument("licences", type=LicenceType(), nargs=-1)
 @click.option("--from", "effective_at", type=click.DateTime(), help="UTC time from which they count.  [default: now]")
+@id_option
 @timeout_option
 @brokers_option
 @json_option
@@ -47,6 +48,7 @@ def licences(
     tenant: str,
     licences: tuple[Licence, ...],
     effective_at: datetime | None,
+    command_id: str | None,
     timeout: float,
     brokers: str | None,
     as_json: bool,
@@ -72,13 +74,13 @@ def licences(
     starts = now if effective_at is None else effective_at.replace(tzinfo=UTC)
     command = LicencesSet(
         specversion="1.0",
-        id=new_command_id(),
+        id=command_id or new_command_id(),
         source=SOURCE,
         subject=tenant,
         time=now,
         data=LicencesSetData(tenant_id=tenant, licences=list(licences), effective_at=starts),
     )
-    account = send(settings, command, timeout)
+    account = send(settings, command, timeout, may_repeat=command_id is not None)
     assert isinstance(account, Account)  # noqa: S101 - what setting licences leads to
     if as_json:
         print_json(account)

@@ -343,7 +343,10 @@ async def send(within: Scope, key: str | None, wait_s: float, role: Role, kind: 
         said = "This Idempotency-Key was used for another change: use a new key for a new change."
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "key_reused", said) from None
     except CommandNotStoredError as error:
-        said = f"Nothing was changed, repeat with the same Idempotency-Key: Kafka did not take the command ({error})."
+        said = (
+            f"Kafka did not answer ({error}): the change may be made all the same."
+            " Repeat it with the same Idempotency-Key, which makes it once."
+        )
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "not_stored", said, {"Retry-After": "5"}) from error
     return answers.command(command_id, await commands.outcome(within.tenant, command_id, wait_s))
 

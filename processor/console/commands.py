@@ -21,7 +21,7 @@ STORED_WITHIN_S: Final = 10.0
 
 
 class CommandNotStoredError(Exception):
-    """Kafka did not take the command; nothing changed, and asking again under the same key is safe."""
+    """Kafka did not say that it has the command: it may, and asking again under the same key is safe."""
 
 
 class KeyReusedError(Exception):

@@ -80,6 +80,12 @@ def rights(worker_group: str, payment_group: str) -> dict[str, Rights]:
             groups=READERS,
             describes=True,
         ),
+        "settler": Rights(
+            "`credits settle`, for the occasion: may write results of payments, so it can credit accounts",
+            reads=(topics.ACCOUNT_STATE,),
+            writes=(topics.RECHARGE_RESULTS,),
+            groups=READERS,
+        ),
         "exporter": Rights("watches lag and topics, reads no record", describes=True),
     }
 

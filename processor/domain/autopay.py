@@ -4,7 +4,6 @@ from datetime import datetime
 
 from processor.domain import recharge
 from processor.domain.account import Account, Autopay, credit, new_lot_id
-from processor.domain.errors import InputRejected
 from processor.domain.funding import amount_refused
 from processor.domain.ledger import NoticeKind
 from processor.domain.messages import AutopaySet, AutopaySetData, RechargeDecided, RechargeReset
@@ -49,18 +48,21 @@ def _autopay(data: AutopaySetData, set_by: str) -> Autopay:
 
 
 def decide(account: Account, message: RechargeDecided, policy: Policy, now: datetime) -> Outcome:
-    """Applies what the payment provider said to the recharge in flight."""
+    """Applies what the payment provider said to the recharge in flight.
+
+    Money that was taken is credited whatever the clock of the payment worker said: a purchase of the future is one of
+    now.
+    """
     data, outcome = message.data, Outcome([], [], [])
-    if data.decided_at > now + policy.max_future:
-        raise InputRejected("in_future", "the result was decided in the future")
     if not recharge.accept_result(account, data):
         return outcome
     before = account.balance_micros
     expire(account, outcome, now)
     recharge.settle(account, data, now, policy)
     if data.status == "succeeded":
-        changes = credit(account, new_lot_id(account, data.decided_at), data.amount_micros, data.decided_at)
-        record(account, message, "recharge", data.amount_micros, changes, outcome, data.decided_at, now)
+        purchased_at = min(data.decided_at, now)
+        changes = credit(account, new_lot_id(account, purchased_at), data.amount_micros, purchased_at)
+        record(account, message, "recharge", data.amount_micros, changes, outcome, purchased_at, now)
         expire(account, outcome, now)
         kind: NoticeKind = "recharge.succeeded"
     else:

@@ -22,6 +22,8 @@ def set_licences(account: Account, message: LicencesSet, policy: Policy, now: da
     kept.sort(key=lambda each: each.effective_at)
     oldest_leg = now - policy.corrections
     while len(kept) > 1 and kept[1].effective_at <= oldest_leg:
+        if kept[0].set_by == message.id:
+            return refuse(account, message, "too_old")
         del kept[0]
     if len(kept) > SETS_MAX:
         return refuse(account, message, "too_many_changes")

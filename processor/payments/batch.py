@@ -45,6 +45,8 @@ def decode(partition: int, offset: int, value: bytes | None, headers: Headers = 
         amount_micros=request.amount_micros,
         currency=request.currency,
         payment_method_ref=request.payment_method_ref,
+        requested_at=request.requested_at,
+        attempt=request.attempt,
     )
     return Command(partition, offset, charge, headers)
 

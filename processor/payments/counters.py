@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from time import time
 from typing import Any, Final, Literal
 
 import structlog
@@ -45,6 +46,12 @@ class Payments:
             "credits_payment_inbox", "Recharges without a committed result, by state", ["state"], registry=registry
         )
         self.set_open({"received": 0, "charging": 0, "decided": 0})
+        clock = Gauge(
+            "credits_time_seconds",
+            "This machine's clock at the scrape, to be compared with Prometheus's.",
+            registry=registry,
+        )
+        clock.set_function(time)
         self._since_summary: Counter[Outcome] = Counter()
 
     def count(self, outcome: Outcome, times: int = 1) -> None:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    case,
     create_engine,
     event,
     func,
@@ -96,6 +97,10 @@ Index("payment_inbox_state", _INBOX.c.state)
 Index("payment_inbox_card", _INBOX.c.payment_method_ref, _INBOX.c.decided_at)
 
 
+_DECIDED: Final = case((_INBOX.c.state == "published", "published"), else_="decided")
+"""What the state becomes with an answer: one that a person has given before is published already."""
+
+
 class Received(Struct, frozen=True):
     """A recharge as it stands in the inbox: what to charge, and the answer where there is one."""
 
@@ -117,8 +122,10 @@ class Inbox:
     def receive(self, charges: Iterable[Charge]) -> dict[str, Received]:
         """Stores the charges that are new and returns all of them by id, in their order, each as it was received first.
 
-        The first command under an id is the one that counts: a repetition cannot change the amount or the card.
+        The first command under an id is the one that counts: a repetition cannot change the amount or the card. What
+        it does tell is how old the recharge may be, so `attempt` and `requested_at` are those of the command at hand.
         """
+        asked = {charge.recharge_id: charge for charge in charges}
         now = datetime.now(UTC)
         rows = [
             {
@@ -130,16 +137,18 @@ class Inbox:
                 "state": "received",
                 "received_at": now,
             }
-            for charge in charges
+            for charge in asked.values()
         ]
         if not rows:
             return {}
-        ids = [str(row["recharge_id"]) for row in rows]
-        asked = select(_INBOX).where(_INBOX.c.recharge_id.in_(ids))
+        stored = select(_INBOX).where(_INBOX.c.recharge_id.in_(asked))
         with self._engine.begin() as connection:
             connection.execute(self._insert(_INBOX).on_conflict_do_nothing(), rows)
-            found = {row["recharge_id"]: _received(row) for row in connection.execute(asked).mappings()}
-        return {recharge_id: found[recharge_id] for recharge_id in ids}
+            found = {row["recharge_id"]: row for row in connection.execute(stored).mappings()}
+        return {
+            recharge_id: Received(_charge(found[recharge_id], charge), _decision(found[recharge_id]))
+            for recharge_id, charge in asked.items()
+        }
 
     def charging(self, recharge_id: str) -> None:
         """Notes that the provider is asked from now on; the first time counts."""
@@ -168,29 +177,27 @@ class Inbox:
                 if last not in (None, decision.card_fingerprint):
                     decision = structs.replace(decision, reason_code=CARD_CHANGED)
             connection.execute(
-                update(_INBOX)
-                .where(this, _INBOX.c.state.in_(("received", "charging")))
-                .values(state="decided", **structs.asdict(decision))
+                update(_INBOX).where(this, _INBOX.c.status.is_(None)).values(state=_DECIDED, **structs.asdict(decision))
             )
-            stored = _received(connection.execute(select(_INBOX).where(this)).mappings().one()).decision
+            stored = _decision(connection.execute(select(_INBOX).where(this)).mappings().one())
         assert stored is not None, f"{recharge_id} was decided"  # noqa: S101
         return stored
 
     def published(self, recharge_ids: Iterable[str]) -> None:
-        """Notes that the results of these are committed."""
+        """Notes that the results of these are committed, also where a person wrote one that this inbox never had."""
         ids = list(recharge_ids)
         if ids:
             with self._engine.begin() as connection:
                 connection.execute(
                     update(_INBOX)
-                    .where(_INBOX.c.recharge_id.in_(ids), _INBOX.c.state == "decided")
+                    .where(_INBOX.c.recharge_id.in_(ids), _INBOX.c.state.in_(OPEN))
                     .values(state="published")
                 )
 
     def unpublished(self) -> list[str]:
-        """Returns the ids that are decided, and not known to be published."""
+        """Returns the ids without a result that is known to be published."""
         with self._engine.connect() as connection:
-            return list(connection.scalars(select(_INBOX.c.recharge_id).where(_INBOX.c.state == "decided")))
+            return list(connection.scalars(select(_INBOX.c.recharge_id).where(_INBOX.c.state.in_(OPEN))))
 
     def open(self) -> Mapping[str, int]:
         """Counts the rows that are not published, by state."""
@@ -204,18 +211,23 @@ class Inbox:
         self._engine.dispose()
 
 
-def _received(row: Mapping[Any, Any]) -> Received:
-    charge = Charge(
+def _charge(row: Mapping[Any, Any], command: Charge) -> Charge:
+    return Charge(
         recharge_id=row["recharge_id"],
         tenant_id=row["tenant_id"],
         amount_micros=row["amount_micros"],
         currency=row["currency"],
         payment_method_ref=row["payment_method_ref"],
+        requested_at=command.requested_at,
+        attempt=command.attempt,
         asked_at=row["asked_at"],
     )
+
+
+def _decision(row: Mapping[Any, Any]) -> Decision | None:
     if row["status"] is None:
-        return Received(charge, None)
-    return Received(charge, Decision(**{name: row[name] for name in Decision.__struct_fields__}))
+        return None
+    return Decision(**{name: row[name] for name in Decision.__struct_fields__})
 
 
 def _engine(url: str) -> Engine:

@@ -6,7 +6,7 @@ them from the beginning answers both. What was decided but not published is the 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -35,17 +35,19 @@ class KnownResults:
         self._conf = conf
         self._topic = topic
         self._ids: dict[int, OrderedDict[str, None]] = {}
+        self._read_to: dict[int, int] = {}
 
-    def load(self, partitions: Iterable[int]) -> bool:
+    def load(self, partitions: Iterable[int], overdue: Container[int] = ()) -> bool:
         """Reads back the partitions that are not known yet; waits for transactions that are still open in them.
 
-        Tells whether there were any.
+        Where a command is `overdue`, what has been written since is read, too: a person may have settled it meanwhile.
+        Tells whether anything was read.
         """
-        missing = [TopicPartition(self._topic, part) for part in partitions if part not in self._ids]
-        if not missing:
+        wanted = [TopicPartition(self._topic, part) for part in partitions if part in overdue or part not in self._ids]
+        if not wanted:
             return False
-        found: dict[int, OrderedDict[str, None]] = {at.partition: OrderedDict() for at in missing}
-        for partition, value in self._read(missing):
+        found = {at.partition: self._ids.get(at.partition, OrderedDict()) for at in wanted}
+        for partition, value in self._read(wanted):
             try:
                 found[partition][_decode(value).data.recharge_id] = None
             except msgspec.DecodeError:
@@ -61,10 +63,12 @@ class KnownResults:
         """Drops partitions that another worker decides about from now on."""
         for partition in partitions:
             self._ids.pop(partition, None)
+            self._read_to.pop(partition, None)
 
     def clear(self) -> None:
         """Drops all partitions."""
         self._ids.clear()
+        self._read_to.clear()
 
     def add(self, partition: int, recharge_id: str) -> None:
         """Remembers a result that has just been committed."""
@@ -82,12 +86,18 @@ class KnownResults:
             ends = reader.end_offsets(partitions)
         with _reader(self._conf, "read_committed") as reader:
             reader.assign(partitions)
-            reader.seek_to_beginning(*partitions)
+            for at in partitions:
+                if at.partition in self._read_to:
+                    reader.seek(at, self._read_to[at.partition])
+                else:
+                    reader.seek_to_beginning(at)
             while any(reader.position(at) < ends[at] for at in partitions):
                 for at, records in reader.poll(timeout_ms=100).items():
                     for record in records:
                         if record.value is not None:
                             yield at.partition, record.value
+            for at in partitions:
+                self._read_to[at.partition] = reader.position(at)
 
 
 def _reader(conf: Mapping[str, Any], isolation: str) -> Any:

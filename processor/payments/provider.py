@@ -1,6 +1,6 @@
 """What the payment worker needs from a payment provider: one idempotent call."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -24,8 +24,9 @@ class ProviderMisconfigured(Exception):  # noqa: N818
 class Charge(Struct, frozen=True, kw_only=True):
     """One payment to be taken. `recharge_id` is the provider's idempotency key; the amount is in micros.
 
-    `asked_at` is when the provider was first asked under this id, None if never: a provider that forgets its keys
-    must look the payment up before it charges an id that is older than its memory.
+    `attempt` and `requested_at` are the command's: the meter asks again, later, when it hears nothing. `asked_at` is
+    when this worker's inbox first asked the provider under this id, None if never; another worker, or this one before
+    it lost its disk, may have asked earlier.
     """
 
     recharge_id: str
@@ -33,7 +34,21 @@ class Charge(Struct, frozen=True, kw_only=True):
     amount_micros: Micros
     currency: str
     payment_method_ref: str
+    requested_at: datetime
+    attempt: int = 1
     asked_at: datetime | None = None
+
+    @property
+    def known_since(self) -> datetime:
+        """The oldest time known of this charge; for the first attempt, nobody can have charged it before."""
+        return self.requested_at if self.asked_at is None else min(self.requested_at, self.asked_at)
+
+    def may_be_forgotten(self, key_life: timedelta, now: datetime) -> bool:
+        """Tells whether it may have been charged under a key that the provider, keeping keys so long, has forgotten.
+
+        Then a provider must look the payment up before it charges. An inbox alone cannot tell: it may be a new one.
+        """
+        return self.attempt > 1 or now - self.known_since > key_life
 
 
 class Decision(Struct, frozen=True, kw_only=True):

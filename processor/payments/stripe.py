@@ -1,11 +1,14 @@
 """Charges cards through Stripe: one off-session PaymentIntent per recharge, confirmed as it is created.
 
-Stripe answers a repeated idempotency key with the first answer, for at least a day. Three cases need more than the key:
+Stripe answers a repeated idempotency key with the first answer, for at least a day. Four cases need more than the key:
 
-- A key older than that may be forgotten, so the customer's intents are searched for the recharge id before charging.
+- A key older than that may be forgotten, so when the command is old, or the meter asks again, the customer's intents
+  are searched for the recharge id before charging. This worker's inbox alone cannot tell: another may have charged.
 - A 5xx is remembered under the key like any answer, so repeating the request alone may repeat the 5xx: the intent is
   looked up by its metadata.
 - An intent that is still processing is asked about until it is final; one that a 5xx left unconfirmed is confirmed.
+- A declined intent stays open at Stripe: it is cancelled before it counts as declined, or somebody could pay it later
+  in the dashboard, and the meter would never hear of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,8 +24,13 @@ from processor.payments.provider import Charge, Decision, ProviderMisconfigured,
 
 KEY_LIFE: Final = timedelta(hours=23)
 """Stripe keeps idempotency keys for at least 24 hours; an hour is left for clocks that disagree."""
+LOOK_BACK: Final = timedelta(days=90)
+"""How long before the command at hand an earlier one may have been charged: commands are kept as long."""
 TIMEOUT_S: Final = 15.0
 """One request, answer included: Stripe's slowest banks need several seconds."""
+
+OPEN: Final = ("requires_payment_method", "requires_action")
+"""What an intent waits for after a decline: another card, or the customer."""
 
 Intent = Mapping[str, Any]
 """A PaymentIntent as Stripe sends it."""
@@ -68,18 +76,21 @@ class StripeProvider:
         try:
             intent = self._finish(charge, self._intent(charge, amount, customer, method, now))
         except stripe.CardError as error:
-            return _declined(_error_body(error), now)
+            said = _error_body(error)
+            if not said.get("payment_intent"):
+                return _declined(said, now)
+            intent = said["payment_intent"]
         except stripe.InvalidRequestError as error:  # of the creation: nothing came into being
             return Decision(status="failed", decided_at=now, reason_code=error.code or "invalid_request")
         if (intent["amount"], intent["currency"]) != (amount, charge.currency.lower()):
             raise ProviderMisconfigured(
                 f"Stripe knows {charge.recharge_id} with another amount: this account was used with another meter"
             )
-        return _decision(intent, now)
+        return _decision(self._close(charge, intent), now)
 
     def _intent(self, charge: Charge, amount: int, customer: str, method: str, now: datetime) -> Intent:
         """Returns the one intent of the recharge: the existing one, or a new one."""
-        if charge.asked_at is not None and now - charge.asked_at > KEY_LIFE:
+        if charge.may_be_forgotten(KEY_LIFE, now):
             found = self._find(charge, customer)
             if found is not None:
                 return found
@@ -112,7 +123,7 @@ class StripeProvider:
 
     def _find(self, charge: Charge, customer: str) -> Intent | None:
         """Looks for the intent of an id among the customer's: the list is current, Stripe's search lags behind."""
-        since = (charge.asked_at or datetime.now(UTC)) - timedelta(days=1)
+        since = charge.known_since - LOOK_BACK
         with _looking_after(charge):
             intents = self._client.v1.payment_intents.list(
                 {
@@ -141,6 +152,22 @@ class StripeProvider:
                 return self._client.v1.payment_intents.retrieve(intent["id"], {"expand": ["latest_charge"]}).to_dict()
         return intent
 
+    def _close(self, charge: Charge, intent: Intent) -> Intent:
+        """Cancels an intent that was declined and returns it as it was, or, when somebody was quicker, as it is."""
+        if intent["status"] not in OPEN:
+            return intent
+        with _looking_after(charge):
+            try:
+                closed = self._client.v1.payment_intents.cancel(intent["id"], {"cancellation_reason": "abandoned"})
+            except stripe.InvalidRequestError as error:
+                if error.code != "payment_intent_unexpected_state":
+                    raise
+                # It is not open any more: it was cancelled before, or paid by hand.
+                closed = self._client.v1.payment_intents.retrieve(intent["id"], {"expand": ["latest_charge"]})
+        if closed.status in OPEN:
+            raise ProviderTimeout(f"{intent['id']} is still {closed.status}")
+        return intent if closed.status == "canceled" else closed.to_dict()
+
 
 @contextmanager
 def _looking_after(charge: Charge) -> Iterator[None]:
@@ -168,10 +195,12 @@ def _decision(intent: Intent, now: datetime) -> Decision:
                 reference=intent["id"],
                 card_fingerprint=_fingerprint(charge.get("payment_method_details")),
             )
-        case "requires_payment_method" if intent.get("last_payment_error"):
-            return _declined({**intent["last_payment_error"], "payment_intent": intent}, now)
+        case "requires_payment_method":
+            return _declined({**_failure(intent), "payment_intent": intent}, now)
         case "requires_action":
             return _declined({"code": "authentication_required", "payment_intent": intent}, now)
+        case "canceled" if _failure(intent):
+            return _declined({**_failure(intent), "payment_intent": intent}, now)
         case "canceled":
             return Decision(
                 status="failed", decided_at=_at(intent, now), reference=intent["id"], reason_code="canceled"
@@ -192,6 +221,19 @@ def _declined(error: Mapping[str, Any], now: datetime) -> Decision:
         retryable=is_retryable(code),
         card_fingerprint=_fingerprint(error.get("payment_method")),
     )
+
+
+def _failure(intent: Intent) -> Mapping[str, Any]:
+    """Returns why an intent was declined, also after Stripe has cleared the error: its last charge tells it, too."""
+    charge: Mapping[str, Any] = intent.get("latest_charge") or {}
+    if intent.get("last_payment_error") or not charge.get("failure_code"):
+        return intent.get("last_payment_error") or {}
+    decline: Mapping[str, Any] = charge.get("outcome") or {}
+    return {
+        "code": charge["failure_code"],
+        "decline_code": decline.get("reason"),
+        "payment_method": charge.get("payment_method_details"),
+    }
 
 
 def _fingerprint(method: Mapping[str, Any] | None) -> str | None:

@@ -37,7 +37,7 @@ SUMMARY_S: Final = 10.0
 COMMIT_S: Final = 30.0
 CONNECT_MS: Final = 10_000
 MEMBERSHIP_S: Final = 45.0
-"""A rebalance waits for the slowest member's batch, so this is more than twice the patience with the provider."""
+"""A rebalance waits for the slowest member's batch, so this is longer than a batch asks the provider."""
 CONTENT_TYPE: Final = [("content-type", b"application/cloudevents+json")]
 
 OnDecided = Callable[[Command, Decision, int], None]
@@ -50,11 +50,18 @@ class TopicsMissing(Exception):  # noqa: N818
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How much the worker takes on. A batch must end well before `max_poll_interval_ms`, so patience is bounded."""
+    """How much the worker takes on. A batch must end before `max_poll_interval_s`, or the group goes on without it.
+
+    It ends `batch_s` after it began and one question later: with Stripe, which may be asked three times in one, within
+    two minutes.
+    """
 
     batch: int = 256
     concurrency: int = 32
     patience_s: float = 20.0
+    """How long one charge is asked about."""
+    batch_s: float = 40.0
+    """How long charges of a batch are asked about; the rest waits for the next one."""
     grace_s: float = 10.0
     """How long charges under way are waited for after `stop`."""
     session_timeout_s: int = 10
@@ -96,6 +103,8 @@ class PaymentWorker:
         self._limits = limits or Limits()
         self._payments = Payments(registry)
         self._known = KnownResults(conf, topics.RECHARGE_RESULTS)
+        self._unanswered: set[int] = set()
+        """Partitions that wait for a command without an answer."""
         self._stop = Event()
         self._summary_at = time.monotonic() + SUMMARY_S
 
@@ -117,6 +126,7 @@ class PaymentWorker:
             self._stop,
             concurrency=limits.concurrency,
             patience_s=limits.patience_s,
+            batch_s=limits.batch_s,
             grace_s=limits.grace_s,
             on_step=self._on_step,
         )
@@ -171,7 +181,8 @@ class PaymentWorker:
             at.partition: [decode(at.partition, r.offset, r.value, r.headers) for r in read]
             for at, read in polled.items()
         }
-        if self._known.load(batch):
+        asked_again = {each.partition for each in chain.from_iterable(batch.values()) if each.charge.attempt > 1}
+        if self._known.load(batch, self._unanswered | asked_again):
             self._inbox.published(self._known.among(self._inbox.unpublished()))
         # Step 1: received. The inbox knows the recharge as it was asked for first.
         new: dict[str, Charge] = {}
@@ -183,6 +194,7 @@ class PaymentWorker:
         # Steps 2 to 4: charging, charged, decided.
         decisions |= cashier.charge(found.charge for found in received.values() if found.decision is None)
         verdict = judge(batch, self._is_known, decisions)
+        self._unanswered = set(verdict.unanswered)
         verdict.results = [
             (_as_received(command, received[command.charge.recharge_id].charge), decision)
             for command, decision in verdict.results
@@ -239,7 +251,7 @@ class PaymentWorker:
             log.debug("decided", recharge_id=command.charge.recharge_id, status=decision.status)
         for partition, commands in verdict.unanswered.items():
             self._payments.count("unanswered", commands)
-            log.warning("the provider does not answer: asking again", partition=partition, commands=commands)
+            log.warning("not answered by the provider in time: asking again", partition=partition, commands=commands)
 
     def _is_known(self, command: Command) -> bool:
         return (command.partition, command.charge.recharge_id) in self._known

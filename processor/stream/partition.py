@@ -9,7 +9,16 @@ from processor.contracts.inputs import decode, identity
 from processor.contracts.outputs import entry_record
 from processor.domain.account import Account
 from processor.domain.errors import InputRejected, InvariantViolated
-from processor.domain.messages import CallUsage, ConferenceUsage, Message, RechargeDecided, Tick
+from processor.domain.messages import (
+    AutopaySet,
+    CallUsage,
+    ConferenceUsage,
+    LicencesSet,
+    Message,
+    RechargeDecided,
+    RechargeReset,
+    Tick,
+)
 from processor.domain.metering import apply
 from processor.domain.posting import Outcome
 from processor.domain.tariff import Tariff
@@ -31,6 +40,9 @@ KINDS: Final = {
     topics.USAGE_REROUTED: "rerouted",
 }
 """Label of the metrics, by input topic."""
+
+NAMED: Final = frozenset({AutopaySet, LicencesSet, RechargeReset})
+"""The commands without a ledger entry: that they were obeyed is told by the account, which names the last of each."""
 
 CHUNK: Final = 256
 """Records decoded and looked up at once: enough for one search, few enough to be in the cache when they are applied."""
@@ -69,6 +81,7 @@ class PartitionProcessor:
 
     def _process(self, topic: str, records: list[Record], work: Work) -> None:
         number, kind, tariff, now = self.number, KINDS[topic], self.tariff, work.now
+        commands = topic == topics.ACCOUNT_COMMANDS
         accounts, fresh = self.table, self.ids.fresh
         changed, remembered, published = self.table.changed, work.event_ids[number], work.outputs
         memory, charges = self.memory, work.charges[number]
@@ -97,6 +110,8 @@ class PartitionProcessor:
                 if event_id in fresh or event_id in sealed:
                     work.outcomes[kind, "duplicate"] += 1
                     continue
+                if commands:
+                    self._show_named(account, message, work)
                 stage = "apply"
                 outcome = apply(account, message, tariff, now, memory)
             except InputRejected as rejected:
@@ -122,6 +137,17 @@ class PartitionProcessor:
             if may_be_sooner(account, outcome):
                 self._announce(outcome, key, work, record)
                 self.timers.arm(tenant, next_due(account, tariff.policy))
+
+    def _show_named(self, account: Account, message: Message, work: Work) -> None:
+        """Publishes the account as an earlier command of this cycle has left it, before another takes its place.
+
+        Whoever waits for the earlier one would never see it named otherwise: a cycle publishes an account once.
+        """
+        if type(message) in NAMED:
+            if account.tenant_id in work.named:
+                key = account.tenant_id.encode()
+                work.produce(topics.ACCOUNT_STATE, self.number, key, outputs.encode(account))
+            work.named.add(account.tenant_id)
 
     def fire(self, work: Work, limit: int) -> bool:
         """Does what is due by the cycle's time, for so many accounts at most; False when nothing was."""

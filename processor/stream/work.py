@@ -31,6 +31,8 @@ class Work:
         self.offsets: dict[tuple[str, int], int] = {}
         self.charges: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         """By partition: identity of a usage event -> the ledger record that says what it was charged last."""
+        self.named: set[str] = set()
+        """Tenants whose account names a command of this cycle."""
         self.timers = 0
         """How many accounts time alone has changed."""
         self.event_ids: dict[int, list[bytes]] = defaultdict(list)

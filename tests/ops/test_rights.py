@@ -87,7 +87,8 @@ def test_what_the_security_of_money_and_of_numbers_rests_on() -> None:
     assert [role for role in ROLES if topics.EVENT_IDS in GRANTED[role].reads] == ["worker"]
     assert [role for role in ROLES if topics.USAGE_CALL in GRANTED[role].reads] == ["worker"]
     assert [role for role in ROLES if topics.ACCOUNT_COMMANDS in GRANTED[role].writes] == ["console", "replayer"]
-    assert [role for role in ROLES if topics.RECHARGE_RESULTS in GRANTED[role].writes] == ["payment-worker", "replayer"]
+    deciding = ["payment-worker", "replayer", "settler"]
+    assert [role for role in ROLES if topics.RECHARGE_RESULTS in GRANTED[role].writes] == deciding
     assert [role for role in ROLES if topics.RECHARGE_COMMANDS in GRANTED[role].writes] == ["worker"]
 
 
@@ -115,5 +116,7 @@ def test_worker_payment_worker_and_console_do_their_work_with_their_rights(guard
             lambda: "recharge" in command("console", "ledger", "acme").stdout,
             pause_s=0.5,
         )
+    settled = command("settler", "settle", "acme", "acme:1", "--status", "succeeded")
+    assert "acme:1 is succeeded already" in settled.stderr
     audited = command("auditor", "verify")
     assert audited.returncode == 0, audited.stdout + audited.stderr

@@ -90,10 +90,13 @@ class AutopayMachine(RuleBasedStateMachine):
         self.per_month: Counter[str] = Counter()
         self.notices: list[Notice] = []
         self.credited = 0
+        self.workers_clock = timedelta(0)
+        """How much that of the payment worker is ahead of the meter's."""
 
     @initialize(day=st.integers(0, 800), hour=st.integers(0, 23), data=st.data())
     def some_day(self, day: int, hour: int, data: st.DataObject) -> None:
         self.meter.now = (NOW + day * DAY).replace(hour=hour)
+        self.workers_clock = data.draw(st.sampled_from([timedelta(0), timedelta(0), HOUR, 500 * DAY]))
         if data.draw(st.sampled_from([True, True, True, False])):
             self.save(50, 20, enabled=True, per_day=None, per_month=data.draw(st.sampled_from([None, 200])), units=None)
 
@@ -261,7 +264,7 @@ class AutopayMachine(RuleBasedStateMachine):
 
     def result(self, recharge_id: str, status: str):
         amount = self.provider.asked[recharge_id][0].amount_micros
-        return decided(recharge_id, status, amount_micros=amount, decided_at=self.meter.now)
+        return decided(recharge_id, status, amount_micros=amount, decided_at=self.meter.now + self.workers_clock)
 
     def deliver(self, recharge_id: str) -> None:
         status, now = self.provider.book[recharge_id], self.meter.now

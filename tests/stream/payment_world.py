@@ -22,6 +22,8 @@ from processor.contracts.inputs import decode
 from processor.contracts.outputs import request_record
 from processor.domain.ledger import RechargeRequest
 from processor.domain.messages import RechargeDecided
+from processor.payments import batch
+from processor.payments.provider import Decision
 from processor.payments.simulated import SimulatedProvider
 
 DEADLINE_S = 60.0
@@ -82,6 +84,14 @@ class Meter:
     def spoil(self, tenant: str) -> None:
         self._producer.begin_transaction()
         self._producer.produce(names.RECHARGE_COMMANDS, b"no command", tenant)
+        self._producer.commit_transaction(10)
+
+    def settle(self, asked: RechargeRequest, decision: Decision) -> None:
+        """Writes a result that no payment worker gave, as `credits settle` does."""
+        charge = batch.decode(0, 0, request_record(asked)).charge
+        value = batch.result_record(charge, decision, "operator/alice")
+        self._producer.begin_transaction()
+        self._producer.produce(names.RECHARGE_RESULTS, value, asked.tenant_id)
         self._producer.commit_transaction(10)
 
     def results(self) -> list[RechargeDecided]:

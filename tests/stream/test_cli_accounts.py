@@ -1,11 +1,14 @@
 """The account commands against a real broker and a real worker: each waits for what was committed and prints it."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,12 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
-from processor.cli import main
+from processor.cli import main, storing
 from processor.cli.reading import Tail, partitions_of, read_committed
 from processor.contracts import topics as names
 from processor.contracts.inputs import decode
-from processor.contracts.outputs import decode_request
+from processor.contracts.outputs import decode_notification, decode_request
+from tests.stream.payment_world import until
 
 # What kafka-python does while it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.* is deprecated. Use files:DeprecationWarning")
@@ -48,10 +52,23 @@ def run(topics: str) -> Commands:
 
 @pytest.fixture
 def worker(topics: str, tmp_path: Path) -> Iterator[None]:
+    with working(topics, tmp_path):
+        yield
+
+
+@pytest.fixture
+def impatient_worker(topics: str, tmp_path: Path) -> Iterator[None]:
+    """Expects the result of a payment within a second."""
+    with working(topics, tmp_path, CREDITS_RECHARGE_DEADLINE_S="1"):
+        yield
+
+
+@contextmanager
+def working(topics: str, tmp_path: Path, **environment: str) -> Iterator[None]:
     command = [sys.executable, "-m", "processor.cli", "worker", "--processes", "1", "--brokers", topics]
     command += ["--data-dir", str(tmp_path / "worker"), "--metrics-port", "0"]
     with (tmp_path / "worker.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment})
     try:
         yield
     finally:
@@ -112,6 +129,72 @@ def test_without_a_worker_the_command_is_stored_and_the_person_is_told(run: Comm
     command = decode(names.ACCOUNT_COMMANDS, record.value(), record.headers())
     assert f"the command {command.id} is stored" in result.output
     assert record.key() == b"t1"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_command_that_may_have_been_stored_is_repeated_under_its_id_and_applied_once(
+    run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as impatient:
+        impatient.setattr(storing, "FLUSH_S", 0.001)
+        said = run("fund", "t1", "50", code=1).output
+    assert "Look with `credits ledger t1` before you repeat it" in said
+    [command_id] = re.findall(r"may have been stored as (cmd-\S+), or not", said)
+    entry = run.json("fund", "t1", "50", "--id", command_id)
+    assert (entry["entry_id"], entry["event_id"], entry["balance_micros"]) == ("t1:1", command_id, 50_000_000)
+    again = run("fund", "t1", "50", "--id", command_id)
+    assert "applied before: nothing was changed now" in again.stderr
+    assert "t1: 50.00 USD added, the balance is 50.00 USD (ledger entry t1:1)" in again.stdout
+    assert "used before, for 50.00 USD" in run("fund", "t1", "60", "--id", command_id, code=1).output
+    for change in (
+        ("adjust", "t1", "5", "--reason", "goodwill"),
+        ("autopay", "t1", "--amount", "50", "--trigger", "20"),
+        ("licences", "t1", "MCOPSTN1:DE:25", "--from", "2026-01-01"),
+        ("reset", "t1"),
+    ):
+        assert run(*change, "--id", f"mine-{change[0]}").stdout == run(*change, "--id", f"mine-{change[0]}").stdout
+    refused = run("fund", "t1", "1", "--id", "mine", code=1).output
+    assert run("fund", "t1", "1", "--id", "mine", code=1).output == refused
+    assert run.json("balance", "t1")["balance_micros"] == 55_000_000
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_person_settles_a_payment_as_the_payment_worker_would_and_only_the_one_in_flight(run: Commands) -> None:
+    def settle(recharge_id: str, *options: str, code: int = 0) -> str:
+        return run("settle", "t1", recharge_id, *options, "--operator", "alice", code=code).output
+
+    assert "there is no account t1" in settle("t1:1", "--status", "failed", code=1)
+    run("autopay", "t1", "--amount", "50", "--trigger", "0")
+    assert "its deadline has not passed" in settle("t1:1", "--status", "succeeded", code=1)
+    assert "t1:2 is not in flight, t1:1 is" in settle("t1:2", "--status", "succeeded", "--force", code=1)
+    assert "t1: t1:1 is settled as succeeded, the balance is 50.00 USD; auto-pay is ready" in settle(
+        "t1:1", "--status", "succeeded", "--reference", "pi_1", "--force"
+    )
+    assert "t1:1 is succeeded already" in settle("t1:1", "--status", "failed", "--force", code=1)
+    assert "t1:2 is not in flight, none is" in settle("t1:2", "--status", "failed", "--force", code=1)
+    [entry] = [json.loads(line) for line in run("ledger", "t1", "--json").output.splitlines()]
+    assert (entry["kind"], entry["amount_micros"], entry["event_id"], entry["event_source"]) == (
+        "recharge",
+        50_000_000,
+        "t1:1#decided",
+        "/payment-worker/operator/alice",
+    )
+    assert "no drift" in run("verify").output
+
+
+@pytest.mark.usefixtures("impatient_worker")
+def test_a_payment_that_has_become_unknown_is_settled_without_force(run: Commands) -> None:
+    run("autopay", "t1", "--amount", "50", "--trigger", "0")
+    until(lambda: run.json("balance", "t1")["recharge"]["attempt"] > 1, lambda: run("balance", "t1").output)  # type: ignore[index]
+    state = run.json("settle", "t1", "t1:1", "--status", "declined")
+    assert (state["in_flight"], state["failures"]) == (None, 1)
+    assert state["decided"] == [{"recharge_id": "t1:1", "status": "declined"}]
+    [failed] = [
+        notice
+        for record in read_committed(run.conf, names.NOTIFICATIONS)
+        if (notice := decode_notification(record.value() or b"").data).kind == "recharge.failed"
+    ]
+    assert (failed.recharge_id, failed.reason) == ("t1:1", "settled_by_hand")
 
 
 def test_an_unknown_tenant_is_told_in_one_sentence(run: Commands) -> None:

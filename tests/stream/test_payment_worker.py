@@ -4,6 +4,7 @@ import os
 import signal
 import time
 import urllib.request
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from processor.cli.reading import read_committed
 from processor.contracts import topics as names
 from processor.domain.ledger import RechargeRequest
 from processor.embedded.broker import free_port
+from processor.payments.provider import Decision
 from processor.payments.simulated import CRASHED
 from tests.stream.payment_world import (
     AMOUNT,
@@ -198,6 +200,21 @@ def test_cards_are_charged_through_stripe_once_each_and_declines_are_published(
     assert {each.source for each in meter.results()} == {"/payment-worker/stripe"}
     assert sorted(fake_stripe.paid()) == ["a:1", "b:1"]
     assert KEY not in cashiers.log()
+
+
+def test_what_a_person_has_settled_is_asked_about_no_more_and_holds_nothing_up(
+    meter: Meter, cashiers: Cashiers, fake_stripe: FakeStripe
+) -> None:
+    first = request("a", 1, method="cus_a/pm_down")
+    meter.ask([first])
+    stripe = {"CREDITS_STRIPE_API_KEY": KEY, "CREDITS_STRIPE_API_BASE": fake_stripe.address}
+    with stopped_cleanly(cashiers.start("--provider", "stripe", **stripe), cashiers):
+        until(lambda: len(fake_stripe.requests) > 0, cashiers.log)
+        meter.settle(first, Decision(status="failed", decided_at=datetime.now(UTC), reason_code="settled_by_hand"))
+        meter.ask([request("a", 2, method="cus_a/pm_ok")])
+        until(lambda: meter.ids()["a:2"] == 1, cashiers.log)
+    assert meter.ids() == {"a:1": 1, "a:2": 1}
+    assert fake_stripe.paid() == ["a:2"]
 
 
 def test_a_stripe_key_that_is_refused_ends_the_worker_with_1_and_says_what_to_do(

@@ -202,4 +202,8 @@ def test_every_reason_for_a_refusal_has_words() -> None:
         licences = LicencesSetData(tenant_id="t", licences=[], effective_at=NOW - timedelta(minutes=minute))
         command = LicencesSet(specversion="1.0", id=f"c{minute}", source="s", data=licences)
         reasons |= {notice.reason for notice in apply(busy, command, Tariff([]), NOW).notices}
+    for days in (100, 101):
+        licences = LicencesSetData(tenant_id="t", licences=[], effective_at=NOW - timedelta(days=days))
+        command = LicencesSet(specversion="1.0", id=f"d{days}", source="s", data=licences)
+        reasons |= {notice.reason for notice in apply(fresh, command, Tariff([]), NOW).notices}
     assert reasons == REFUSALS.keys()

@@ -7,7 +7,7 @@ import pytest
 from processor.contracts.outputs import encode
 from processor.domain.account import credit
 from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS
-from tests.unit.builders import NOW, UNIT, Meter, autopay, call, decided, funded
+from tests.unit.builders import NOW, UNIT, Meter, autopay, call, decided, funded, licences
 
 
 def refusal(meter: Meter, message) -> str | None:
@@ -71,6 +71,16 @@ def test_a_payment_that_would_outgrow_the_exact_range_of_numbers_is_refused():
     assert refusal(meter, funded(50.000001)) == "above_maximum"
     assert refusal(meter, funded(50)) is None
     assert meter.balance == MAX_MICROS
+
+
+def test_licences_that_newer_ones_have_replaced_before_any_leg_that_still_counts_are_refused():
+    meter, day = Meter(), timedelta(days=1)
+    assert refusal(meter, licences("MCOPSTN5:GB:1", effective_at=NOW - 96 * day)) is None
+    assert refusal(meter, licences("MCOPSTN5:GB:2", effective_at=NOW - 97 * day)) == "too_old"
+    assert refusal(meter, licences("MCOPSTN5:GB:2", effective_at=NOW - 96 * day)) is None
+    assert refusal(meter, licences("MCOPSTN5:GB:3", effective_at=NOW - 95 * day)) is None
+    assert refusal(meter, licences("MCOPSTN5:GB:4", effective_at=NOW - 96 * day)) == "too_old"
+    assert [each.licences[0].count for each in meter.account.licences] == [3]
 
 
 def test_the_first_payment_or_setting_chooses_the_currency():

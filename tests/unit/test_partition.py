@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from processor.contracts import topics
 from processor.contracts.inputs import decode
-from processor.contracts.outputs import encode
+from processor.contracts.outputs import decode_account, encode
 from processor.domain.messages import Message
 from processor.stream.event_ids import unpack
 from processor.testing import Driver, Input, Output
-from tests.unit.builders import NOW, TENANT, call, funded, tariff
+from tests.unit.builders import NOW, TENANT, autopay, call, funded, licences, reset, tariff
 
 
 def driver() -> Driver:
@@ -38,6 +38,22 @@ def test_a_repeated_event_changes_nothing_in_a_later_run_or_in_the_same() -> Non
     assert topics_of(first) == [topics.LEDGER, topics.ACCOUNT_STATE, topics.EVENT_IDS]
     assert len(list(unpack(first[-1].value))) == 1
     assert meter.process(record) == []
+
+
+def test_commands_of_one_cycle_that_leave_no_entry_are_all_named_by_a_published_account() -> None:
+    meter = driver()
+    meter.send(topics.ACCOUNT_COMMANDS, TENANT, encode(funded()))
+    commands: list[Message] = [reset(), autopay(50, 10), reset(), autopay(50, 5), licences("MCOPSTN1:DE:1")]
+    meter.process(*(Input(topics.ACCOUNT_COMMANDS, TENANT, encode(each)) for each in commands))
+    named: list[str | None] = []
+    for record in meter.records(topics.ACCOUNT_STATE):
+        account = decode_account(record.value or b"")
+        named += [account.recharge.reset_by, account.autopay and account.autopay.set_by]
+        named += [each.set_by for each in account.licences]
+    assert {each.id for each in commands} <= set(named)
+    newest = meter.account(TENANT)
+    assert newest is not None
+    assert (newest.recharge.reset_by, newest.autopay and newest.autopay.set_by) == (commands[2].id, commands[3].id)
 
 
 def test_a_rejected_event_is_not_remembered_so_its_replay_is_applied() -> None:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from processor.contracts.outputs import request_record
 from processor.payments.batch import Command, UndecodableCommand, decode, judge
 from processor.payments.provider import Charge, Decision
+from tests.stream.payment_world import request
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 YES = Decision(status="succeeded", decided_at=NOW)
@@ -18,11 +20,18 @@ def charge(recharge_id: str) -> Charge:
         amount_micros=1,
         currency="USD",
         payment_method_ref="card",
+        requested_at=NOW,
     )
 
 
 def commands(partition: int, *recharge_ids: str) -> list[Command]:
     return [Command(partition, 10 + index, charge(recharge_id)) for index, recharge_id in enumerate(recharge_ids)]
+
+
+def test_a_charge_says_how_often_and_when_it_was_asked_for() -> None:
+    asked = request("t", 7, attempt=3)
+    read = decode(1, 7, request_record(asked)).charge
+    assert (read.recharge_id, read.attempt, read.requested_at) == ("t:7", 3, asked.requested_at)
 
 
 def test_each_recharge_id_has_one_result_and_known_ones_have_none() -> None:

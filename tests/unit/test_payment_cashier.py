@@ -1,7 +1,9 @@
 """The cashier charges tenants side by side, each in its order, notes every step in the inbox, and stops in time."""
 
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Container, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -23,6 +25,7 @@ def charge(recharge_id: str) -> Charge:
         amount_micros=1,
         currency="USD",
         payment_method_ref="card",
+        requested_at=NOW,
     )
 
 
@@ -31,7 +34,7 @@ class Provider:
 
     name = "fake"
 
-    def __init__(self, unanswered: str = "", broken: str = "", hanging: str = "", together: int = 1) -> None:
+    def __init__(self, unanswered: Container[str] = (), broken: str = "", hanging: str = "", together: int = 1) -> None:
         self.asked: list[str] = []
         self.reached, self.go_on = threading.Event(), threading.Event()
         self.fingerprint = "one"
@@ -43,7 +46,7 @@ class Provider:
         self._together.wait(10)
         if charge.recharge_id == self._broken:
             raise RuntimeError("broken")
-        if charge.recharge_id == self._unanswered:
+        if charge.recharge_id in self._unanswered:
             raise ProviderTimeout
         if charge.recharge_id == self._hanging:
             self.reached.set()
@@ -57,7 +60,7 @@ class Provider:
 class Desk:
     """A cashier with its inbox and counters."""
 
-    def __init__(self, provider: Provider, patience_s: float = 0.3, grace_s: float = 0.2) -> None:
+    def __init__(self, provider: Provider, patience_s: float = 0.3, batch_s: float = 10, grace_s: float = 0.2) -> None:
         self.inbox, self.stop, self.registry = Inbox("sqlite://"), threading.Event(), CollectorRegistry()
         self.steps: list[str] = []
         self.cashier = Cashier(
@@ -67,6 +70,7 @@ class Desk:
             self.stop,
             concurrency=8,
             patience_s=patience_s,
+            batch_s=batch_s,
             grace_s=grace_s,
             on_step=self.steps.append,
         )
@@ -92,13 +96,24 @@ def test_every_charge_passes_its_steps_and_stays_decided_in_the_inbox() -> None:
 
 
 def test_without_an_answer_the_same_key_is_asked_again_and_later_commands_of_the_tenant_wait() -> None:
-    provider = Provider(unanswered="a:1")
+    provider = Provider(unanswered={"a:1"})
     desk = Desk(provider)
     assert desk.charge(["a:1", "a:2", "b:1"]).keys() == {"b:1"}
     assert provider.asked.count("a:1") > 1
     assert "a:2" not in provider.asked
     assert desk.inbox.open() == {"received": 1, "charging": 1, "decided": 1}
     assert desk.registry.get_sample_value("credits_payment_provider_timeouts_total") == provider.asked.count("a:1")
+
+
+def test_a_batch_ends_in_time_though_no_charge_has_lost_its_patience_and_the_rest_waits_for_the_next() -> None:
+    keys = {f"t{tenant}:1" for tenant in range(24)}
+    silent = Desk(Provider(unanswered=keys), patience_s=100, batch_s=0.3)
+    with ThreadPoolExecutor(1) as turn:
+        assert turn.submit(silent.charge, keys).result(30) == {}
+    assert silent.inbox.open()["decided"] == 0
+    too_late = Desk(Provider(), batch_s=-1)
+    assert too_late.charge(keys) == {}
+    assert too_late.inbox.open() == {"received": 24, "charging": 0, "decided": 0}
 
 
 def test_an_error_of_the_provider_that_is_no_timeout_is_raised_and_the_others_are_decided_all_the_same() -> None:
@@ -124,6 +139,14 @@ def test_after_a_stop_a_charge_under_way_is_waited_for() -> None:
     threading.Thread(target=lambda: (provider.reached.wait(10), desk.stop.set(), provider.go_on.set())).start()
     assert desk.charge(["a:1", "a:2"]) == {"a:1": YES}
     assert provider.asked == ["a:1"]
+
+
+def test_the_clock_of_the_payment_worker_is_exported_so_that_its_skew_is_alarmed() -> None:
+    desk = Desk(Provider())
+    before = time.time()
+    shown = desk.registry.get_sample_value("credits_time_seconds")
+    assert shown is not None
+    assert before <= shown <= time.time()
 
 
 def test_another_card_behind_the_same_payment_method_is_counted_and_named_as_the_reason() -> None:

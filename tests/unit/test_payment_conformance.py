@@ -25,6 +25,7 @@ def record(recharge_id: str, **changed: object) -> Record:
         amount_micros=command.amount_micros,
         currency=command.currency,
         payment_method_ref="card-1",
+        requested_at=command.requested_at,
     )
     decision = Decision(status=status, decided_at=NOW)  # type: ignore[arg-type]
     value = result_record(structs.replace(charge, **changed), decision, "test")

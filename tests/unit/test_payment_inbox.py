@@ -26,6 +26,7 @@ def charge(recharge_id: str, amount_micros: int = 50_000_000, method: str = "cus
         amount_micros=amount_micros,
         currency="USD",
         payment_method_ref=method,
+        requested_at=NOW,
     )
 
 
@@ -49,6 +50,12 @@ def test_the_first_command_under_an_id_counts_and_the_order_is_kept(inbox: Inbox
     assert list(found) == ["b:1", "a:1"]
     assert found["a:1"].charge == charge("a:1")
     assert found["a:1"].decision is None
+
+
+def test_a_repetition_tells_how_old_the_recharge_may_be(inbox: Inbox) -> None:
+    inbox.receive([charge("a:1")])
+    again = structs.replace(charge("a:1"), attempt=2, requested_at=NOW + timedelta(days=1))
+    assert inbox.receive([again])["a:1"].charge == again
 
 
 def test_what_is_being_asked_is_remembered_with_its_time_by_whoever_opens_the_database_next(url: str) -> None:
@@ -84,15 +91,18 @@ def test_the_first_answer_stays(inbox: Inbox) -> None:
 def test_rows_move_on_and_never_back(inbox: Inbox) -> None:
     inbox.receive([charge("a:1"), charge("b:1"), charge("c:1")])
     assert inbox.open() == {"received": 3, "charging": 0, "decided": 0}
-    inbox.published(["a:1"])  # not decided: nothing can have been published
     inbox.charging("a:1")
     inbox.decide("b:1", YES)
     assert inbox.open() == {"received": 1, "charging": 1, "decided": 1}
-    assert inbox.unpublished() == ["b:1"]
+    assert sorted(inbox.unpublished()) == ["a:1", "b:1", "c:1"]
     inbox.published(["b:1"])
     inbox.charging("b:1")
     assert inbox.open() == {"received": 1, "charging": 1, "decided": 0}
     assert inbox.receive([charge("b:1")])["b:1"].decision == YES
+    inbox.published(["a:1"])  # settled by a person, while the provider was being asked
+    assert inbox.open() == {"received": 1, "charging": 0, "decided": 0}
+    assert inbox.decide("a:1", NO) == NO
+    assert inbox.open() == {"received": 1, "charging": 0, "decided": 0}
 
 
 def test_another_card_under_the_same_payment_method_is_noticed_once(inbox: Inbox) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,8 @@ from tests.stripe_servers import KEY, FakeStripe, fake_stripe, stripe_mock
 
 __all__ = ["fake_stripe", "stripe_mock"]
 
-LONG_AGO = datetime.now(UTC) - timedelta(days=3)
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
 
 
 def charge(method: str = "pm_ok", recharge_id: str = "t:1", amount_micros: int = 50_000_000) -> Charge:
@@ -31,6 +33,7 @@ def charge(method: str = "pm_ok", recharge_id: str = "t:1", amount_micros: int =
         amount_micros=amount_micros,
         currency="USD",
         payment_method_ref=f"cus_1/{method}",
+        requested_at=NOW,
     )
 
 
@@ -58,16 +61,24 @@ def test_stripes_own_mock_takes_the_payment_intent_and_its_answer_is_a_success(
 
 def test_stripes_own_mock_takes_the_search_for_an_old_recharge(stripe_mock: Callable[[str], str]) -> None:
     provider = StripeProvider(KEY, api_base=stripe_mock("succeeded"))
-    assert provider.charge(structs.replace(charge(), asked_at=LONG_AGO)).status == "succeeded"
+    assert provider.charge(structs.replace(charge(), requested_at=NOW - 3 * DAY)).status == "succeeded"
     provider.close()
 
 
-@pytest.mark.parametrize("status", ["processing", "requires_confirmation"])
-def test_stripes_own_mock_takes_what_is_asked_about_an_intent_that_is_not_final(
-    stripe_mock: Callable[[str], str], status: str
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("processing", "is processing"),
+        ("requires_confirmation", "is requires_confirmation"),
+        ("requires_payment_method", "is still requires_payment_method"),
+        ("requires_action", "is still requires_action"),
+    ],
+)
+def test_stripes_own_mock_takes_the_question_about_an_open_intent_and_the_cancellation_of_a_declined_one(
+    stripe_mock: Callable[[str], str], status: str, says: str
 ) -> None:
     provider = StripeProvider(KEY, api_base=stripe_mock(status))
-    with pytest.raises(ProviderTimeout, match=f"is {status}"):
+    with pytest.raises(ProviderTimeout, match=says):
         provider.charge(charge())
     provider.close()
 
@@ -102,6 +113,25 @@ def test_a_decline_has_the_issuers_code_and_stays_declined(
     assert first.card_fingerprint == "card-one"
     assert provider.charge(charge(f"pm_declined_{code}")) == first
     assert fake_stripe.paid() == []
+
+
+def test_a_declined_intent_is_cancelled_so_that_nobody_can_pay_it_later(
+    provider: StripeProvider, fake_stripe: FakeStripe
+) -> None:
+    first = provider.charge(charge("pm_declined_insufficient_funds"))
+    assert fake_stripe.intents["pi_1"]["status"] == "canceled"
+    fake_stripe.pass_time(3 * DAY)
+    again = provider.charge(structs.replace(charge("pm_declined_insufficient_funds"), attempt=2))
+    assert again == structs.replace(first, decided_at=first.decided_at - 3 * DAY)
+    assert len(fake_stripe.intents) == 1
+
+
+def test_a_declined_intent_that_somebody_paid_before_it_could_be_cancelled_is_a_success(
+    provider: StripeProvider, fake_stripe: FakeStripe
+) -> None:
+    decision = provider.charge(charge("pm_paid_by_hand"))
+    assert (decision.status, decision.reference) == ("succeeded", "pi_1")
+    assert fake_stripe.paid() == ["t:1"]
 
 
 def test_an_answer_that_is_lost_is_a_timeout_and_the_same_key_brings_it(
@@ -157,12 +187,33 @@ def test_a_recharge_that_is_older_than_stripes_memory_of_keys_is_looked_up_befor
     provider: StripeProvider, fake_stripe: FakeStripe
 ) -> None:
     provider.charge(charge())
-    fake_stripe.keys.clear()
-    assert provider.charge(structs.replace(charge(), asked_at=LONG_AGO)).reference == "pi_1"
+    fake_stripe.pass_time(3 * DAY)
+    assert provider.charge(structs.replace(charge(), asked_at=NOW - 3 * DAY)).reference == "pi_1"
     assert fake_stripe.paid() == ["t:1"]
-    new = structs.replace(charge(recharge_id="t:2"), asked_at=LONG_AGO)
+    new = structs.replace(charge(recharge_id="t:2"), asked_at=NOW - 3 * DAY)
     assert provider.charge(new).reference == "pi_2"
     assert fake_stripe.paid() == ["t:1", "t:2"]
+
+
+@pytest.mark.parametrize(
+    ("command", "age"),
+    [
+        ({"requested_at": NOW - 2 * DAY}, 2 * DAY),  # the first command, read again by whoever has the partition now
+        ({"attempt": 9}, 2 * DAY),
+        ({"attempt": 2000}, 85 * DAY),
+    ],
+    ids=["the same command", "asked again", "asked again for as long as commands are kept"],
+)
+def test_a_worker_with_another_inbox_charges_nothing_that_the_first_has_charged_before_it_died(
+    provider: StripeProvider, fake_stripe: FakeStripe, command: dict[str, Any], age: timedelta
+) -> None:
+    dead, heir = Inbox("sqlite://"), Inbox("sqlite://")
+    assert provider.charge(dead.receive([charge()])["t:1"].charge).status == "succeeded"
+    fake_stripe.pass_time(age)
+    found = heir.receive([structs.replace(charge(), **command)])["t:1"]
+    assert (found.charge.asked_at, found.decision) == (None, None)
+    assert provider.charge(found.charge).reference == "pi_1"
+    assert fake_stripe.paid() == ["t:1"]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +266,9 @@ def test_the_cashier_settles_lost_answers_within_its_patience_and_notices_a_chan
 ) -> None:
     inbox, stop = Inbox("sqlite://"), threading.Event()
     payments = Payments(CollectorRegistry())
-    cashier = Cashier(provider, inbox, payments, stop, concurrency=4, patience_s=10, grace_s=1, on_step=lambda _: None)
+    cashier = Cashier(
+        provider, inbox, payments, stop, concurrency=4, patience_s=10, batch_s=10, grace_s=1, on_step=lambda _: None
+    )
     ids = [f"t{number}:1" for number in range(12)]
     charges = [structs.replace(charge("pm_lost", key), tenant_id=key.partition(":")[0]) for key in ids]
     decisions = cashier.charge(found.charge for found in inbox.receive(charges).values())

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def charge(recharge_id: str = "t:1", amount_micros: int = 50_000_000) -> Charge:
         amount_micros=amount_micros,
         currency="USD",
         payment_method_ref="card",
+        requested_at=datetime(2026, 3, 1, tzinfo=UTC),
     )
 
 
@@ -96,10 +98,18 @@ def test_two_workers_that_share_the_books_charge_once(tmp_path: Path) -> None:
 
 CRASHING = """
 import sys
+from datetime import UTC, datetime
 from processor.payments.provider import Charge
 from processor.payments.simulated import Behaviour, SimulatedProvider
 provider = SimulatedProvider(sys.argv[1], Behaviour(latency_s=0, crash_after_charge=1))
-charge = Charge(recharge_id="t:1", tenant_id="t", amount_micros=5, currency="USD", payment_method_ref="c")
+charge = Charge(
+    recharge_id="t:1",
+    tenant_id="t",
+    amount_micros=5,
+    currency="USD",
+    payment_method_ref="c",
+    requested_at=datetime.now(UTC),
+)
 print(provider.charge(charge).status)
 """
 
