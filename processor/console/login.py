@@ -6,11 +6,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from processor.console.api import Shared
 from processor.console.oidc import NAME_PREFIX
 from processor.console.problems import NOT_FOUND, ProblemError
 from processor.console.reader import COOKIE, Checked, from_here, remember
 from processor.console.rendering import Language, render
+from processor.console.scope import Shared
 from processor.console.state import State
 
 OIDC: Final = "/login/oidc"

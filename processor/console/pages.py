@@ -13,8 +13,9 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from processor.console.access import Role
 from processor.console.amounts import plain
-from processor.console.api import RECHARGE_NOTICES, Scope, Shared, Wanted, csv_lines
+from processor.console.api import RECHARGE_NOTICES, Wanted
 from processor.console.chart import HEIGHT, WIDTH, bars
+from processor.console.csv_export import csv_lines
 from processor.console.explain import explain
 from processor.console.pools import licences_at, pool_bars
 from processor.console.problems import NOT_FOUND
@@ -22,6 +23,7 @@ from processor.console.queries import Document
 from processor.console.reader import Read, Reader, Within
 from processor.console.rendering import LANGUAGE
 from processor.console.said import SAID
+from processor.console.scope import Scope, Shared
 from processor.console.tenants import segment_of
 from processor.console.text import LOCALES, TEXTS
 from processor.domain.pools import CONFERENCING, PLANS
