@@ -56,9 +56,9 @@ def console(
 ) -> None:
     """The administrator's page and the HTTP API.
 
-    Follows account.state.v1, ledger.v1 and notifications.v1 into a database and writes account.commands.v1. On this
-    machine alone it prints a link that signs an operator in, once; the next link is printed when it is used. For
-    everybody else there are tokens: `credits console token add`.
+    Follows account.state.v1, user.pools.v1, ledger.v1 and notifications.v1 into a database and writes
+    account.commands.v1. On this machine alone it prints a link that signs an operator in, once; the next link is
+    printed when it is used. For everybody else there are tokens: `credits console token add`.
 
     \b
     Example:

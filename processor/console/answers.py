@@ -99,6 +99,19 @@ class Pools(Items):
     licences: list[dict[str, Any]]
 
 
+class UserPools(_Document):
+    """Minutes that one user has used, as published to `user.pools.v1`."""
+
+    user_id: str
+    pools: list[dict[str, Any]]
+
+
+class Users(_Page):
+    """A page of users who share no pool."""
+
+    items: list[UserPools]
+
+
 class Command(BaseModel):
     """What became of a command."""
 

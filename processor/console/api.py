@@ -6,6 +6,7 @@ use it on behalf of somebody.
 
 from asyncio import to_thread
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -59,6 +60,9 @@ After = Annotated[
 Number = Annotated[int | None, Query(ge=0, lt=2**63, description="`next_cursor` of the page before.")]
 
 
+UserAfter = Annotated[str, Query(max_length=256, pattern="^[^\x00]*$", description="`next_cursor` of the page before.")]
+
+
 Moment = Annotated[datetime, BeforeValidator(written_out)]
 
 
@@ -108,9 +112,16 @@ def lots(within: Within) -> answers.Items:
 
 @router.get("/accounts/{tenant}/pools", tags=["accounts"])
 def pools(within: Within) -> answers.Pools:
-    """Minutes used from each pool by month, and the licences that fill them."""
+    """Minutes used by month from each pool that users share, and the licences that fill them."""
     found = within.known()
     return answers.Pools(items=found.get("pools") or [], licences=found.get("licences") or [])
+
+
+@router.get("/accounts/{tenant}/users", tags=["accounts"])
+def users(within: Within, cursor: UserAfter = "", limit: Limit = 50) -> answers.Users:
+    """Minutes used by month by each user who shares no pool (`MCOPSTN8`), by user id."""
+    within.known()
+    return answers.Users(**_body(within.state.queries.users(within.tenant, cursor, limit)))
 
 
 @router.get("/accounts/{tenant}/ledger", tags=["ledger"])
@@ -150,7 +161,8 @@ async def authorize_call(tenant: TenantPath, state: Shared, credentials: Credent
     # On the event loop: two look-ups by key take less time than the way to a thread and back, and a caller waits.
     within = scope(tenant, caller(state, credentials), state)
     document = within.state.queries.account_document(within.tenant)
-    return authorize(document, question, within.state.tariff, within.state.clock())
+    own = partial(within.state.queries.user_document, within.tenant)
+    return authorize(document, question, within.state.tariff, within.state.clock(), own)
 
 
 @router.get("/accounts/{tenant}/audit", tags=["console"])

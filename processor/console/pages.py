@@ -26,10 +26,12 @@ from processor.console.said import SAID
 from processor.console.scope import Scope, Shared
 from processor.console.tenants import segment_of
 from processor.console.text import LOCALES, TEXTS
-from processor.domain.pools import CONFERENCING, PLANS
+from processor.domain.pools import CONFERENCING, PLANS, month_of
 
 DAYS: Final = 30
 ROWS: Final = 50
+USERS: Final = 20
+"""Bars of users who share no pool, at most: those who used most."""
 LICENSABLE: Final = (CONFERENCING, *PLANS)
 """The plans that fill pools."""
 LIVE_PAUSE_S: Final = 1.0
@@ -86,7 +88,7 @@ def tenant_page(read: Read, within: Within, said: Annotated[str, Query(max_lengt
         bars=bars(by_day, rtl=TEXTS[read.language].direction == "rtl"),
         chart=(WIDTH, HEIGHT),
         by_country=queries.by_country(tenant, today, DAYS)[:10],
-        pools=pool_bars(document, now),
+        pools=pool_bars(document, now, queries.top_users(tenant, month_of(now), USERS)),
         licences=licences_at(document, now),
         licensable=LICENSABLE,
         recharges=queries.notices(tenant, RECHARGE_NOTICES, None, 10).items,

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from sqlalchemy import Engine, Select, and_, func, or_, select
 
-from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, NOTICES, OUTCOMES
+from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, NOTICES, OUTCOMES, USER_POOLS
 from processor.domain.money import Micros
 
 Document = dict[str, Any]
@@ -80,6 +80,27 @@ class Queries:
         """Returns the account's JSON as the meter wrote it."""
         with self._engine.connect() as connection:
             return connection.scalar(select(ACCOUNTS.c.document).where(ACCOUNTS.c.tenant_id == tenant))
+
+    def user_document(self, tenant: str, user_id: str) -> str | None:
+        """Returns the JSON about the minutes of a user who shares no pool; None for one who never called."""
+        asked = select(USER_POOLS.c.document).where(USER_POOLS.c.tenant_id == tenant, USER_POOLS.c.user_id == user_id)
+        with self._engine.connect() as connection:
+            return connection.scalar(asked)
+
+    def users(self, tenant: str, after: str, limit: int) -> Page:
+        """Lists the users who share no pool, by user id, with the minutes that each has used."""
+        asked = select(USER_POOLS.c.document).where(USER_POOLS.c.tenant_id == tenant, USER_POOLS.c.user_id > after)
+        return _page(self._documents(asked.order_by(USER_POOLS.c.user_id).limit(limit + 1)), limit, "user_id")
+
+    def top_users(self, tenant: str, month: str, limit: int) -> list[str]:
+        """Returns the JSON about those of these users who used most minutes of their own in a month."""
+        asked = (
+            select(USER_POOLS.c.document)
+            .where(USER_POOLS.c.tenant_id == tenant, USER_POOLS.c.month == month)
+            .order_by(USER_POOLS.c.used_minutes.desc(), USER_POOLS.c.user_id)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.scalars(asked.limit(limit)))
 
     def version(self, tenant: str) -> str:
         """Returns a text that changes whenever a page about the tenant would."""

@@ -12,8 +12,9 @@ from msgspec import Raw, Struct, field
 
 from processor.contracts import topics
 from processor.domain.money import Micros
+from processor.domain.pools import UserPools
 
-FOLLOWED: Final = (topics.ACCOUNT_STATE, topics.LEDGER, topics.NOTIFICATIONS)
+FOLLOWED: Final = (topics.ACCOUNT_STATE, topics.LEDGER, topics.NOTIFICATIONS, topics.USER_POOLS)
 
 Row = dict[str, Any]
 
@@ -45,9 +46,10 @@ class Day(NamedTuple):
 
 
 class Changes(Struct):
-    """Rows that one batch adds, by table; accounts are the newest of each tenant."""
+    """Rows that one batch adds, by table; accounts and users are the newest of each."""
 
     accounts: dict[str, Row] = field(default_factory=dict)
+    users: dict[tuple[str, str], Row] = field(default_factory=dict)
     entries: list[Row] = field(default_factory=list)
     days: dict[Day, list[int]] = field(default_factory=dict)
     notices: list[Row] = field(default_factory=list)
@@ -108,6 +110,7 @@ _event = msgspec.json.Decoder(_Event).decode
 _entry = msgspec.json.Decoder(_Entry).decode
 _notice = msgspec.json.Decoder(_Notice).decode
 _account = msgspec.json.Decoder(_Account).decode
+_user = msgspec.json.Decoder(UserPools).decode
 
 _NO_USAGE: Final = _Usage()
 _COMMANDED: Final = frozenset({"fund", "adjustment"})
@@ -185,6 +188,18 @@ def _add_account(changes: Changes, value: bytes) -> None:
         _add_outcome(changes, account.tenant_id, command_id, "applied")
 
 
+def _add_user(changes: Changes, value: bytes) -> None:
+    user = _user(value)
+    month = max((use.month for use in user.pools), default="")
+    changes.users[user.tenant_id, user.user_id] = {
+        "tenant_id": user.tenant_id,
+        "user_id": user.user_id,
+        "month": month,
+        "used_minutes": sum(use.used_minutes for use in user.pools if use.month == month),
+        "document": value.decode(),
+    }
+
+
 def _named_by(account: _Account) -> set[str]:
     """Returns the ids of the commands that an account names: those that leave no ledger entry."""
     named = {licences.set_by for licences in account.licences}
@@ -217,4 +232,9 @@ def _ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-_ADD: Final = {topics.ACCOUNT_STATE: _add_account, topics.LEDGER: _add_entry, topics.NOTIFICATIONS: _add_notice}
+_ADD: Final = {
+    topics.ACCOUNT_STATE: _add_account,
+    topics.LEDGER: _add_entry,
+    topics.NOTIFICATIONS: _add_notice,
+    topics.USER_POOLS: _add_user,
+}

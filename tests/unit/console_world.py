@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import uvicorn
 from fastapi.testclient import TestClient
 from httpx2 import Response
@@ -31,6 +32,7 @@ from processor.contracts.inputs import decode
 from processor.domain.account import Account
 from processor.domain.messages import Message
 from processor.domain.metering import apply
+from processor.domain.pools import UserPools
 from processor.embedded.broker import free_port
 from tests.unit import builders
 
@@ -46,6 +48,7 @@ class ConsoleWorld:
         self.model = ReadModel(engine)
         self.offsets = dict.fromkeys(PLACES, 0) | self.model.start(CLUSTER, PLACES)
         self.accounts: dict[str, Account] = {}
+        self.memory = builders.DictMemory()
         self.tariff = builders.tariff()
         self.now = builders.NOW
 
@@ -53,10 +56,15 @@ class ConsoleWorld:
         """Applies a message as the meter would and returns the records it leaves, unstored."""
         tenant = message.data.tenant_id
         account = self.accounts.setdefault(tenant, Account(tenant_id=tenant, currency="USD"))
-        outcome = apply(account, message, self.tariff, self.now)
+        outcome = apply(account, message, self.tariff, self.now, self.memory)
         records = [self._record(topics.LEDGER, outputs.entry_record(entry)) for entry in outcome.entries]
         records += [
             self._record(topics.NOTIFICATIONS, outputs.notice_record(told, self.now)) for told in outcome.notices
+        ]
+        records += [
+            self._record(topics.USER_POOLS, msgspec.json.encode(UserPools(tenant_id=of, user_id=user, pools=pools)))
+            for (of, user), pools in self.memory.users.items()
+            if of == tenant and pools
         ]
         return [*records, self._record(topics.ACCOUNT_STATE, outputs.encode(account))]
 

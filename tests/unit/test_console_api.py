@@ -15,7 +15,8 @@ import pytest
 from processor.console.access import Role
 from processor.contracts import topics
 from processor.contracts.inputs import decode
-from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded
+from processor.domain.pools import CONFERENCING, PLANS
+from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded, licences
 from tests.unit.console_world import Console
 
 ACCOUNT = f"/v1/accounts/{TENANT}"
@@ -250,6 +251,31 @@ def test_a_conference_leg_is_authorized_too(console: Console) -> None:
     console.world.tell(conference(60))
 
 
+@pytest.mark.parametrize("capability", [*PLANS, CONFERENCING, "MCOMEETACPEA", "unknown", None])
+def test_a_call_is_authorized_with_every_plan(console: Console, capability: str | None) -> None:
+    console.world.tell(licences(*(f"{plan}:GB:1" for plan in (*PLANS, CONFERENCING))))
+    answer = ask(console, capability=capability, payer_country="GB")
+    assert (answer["allowed"], answer["reason"]) == (True, "calling_plan" if capability in PLANS else "pay_as_you_go")
+
+
+def test_a_users_own_minutes_are_asked_for_as_they_are_used(console: Console) -> None:
+    console.world.tell(licences("MCOPSTN8:GB:1"))
+    own = {"capability": "MCOPSTN8", "user_country": "GB", "user_id": "alice"}
+    console.world.tell(call(119 * 60, **own))
+    asked = {"capability": "MCOPSTN8", "payer_country": "GB"}
+    alice, bob = (ask(console, payer_id=user, **asked) for user in ("alice", "bob"))
+    assert (alice["paid_by"], bob["paid_by"]) == ("pool_then_credits", "pool_then_credits")
+    assert bob["longest_s"] - alice["longest_s"] == 119 * 60
+    console.world.tell(call(60, **own))
+    assert ask(console, payer_id="alice", **asked)["reason"] == "pool_used_up"
+    page = console.client(Role.VIEWER).get(f"{ACCOUNT}/users?limit=1").json()
+    assert [(user["user_id"], user["pools"][0]["used_minutes"]) for user in page["items"]] == [("alice", 120)]
+    assert page["next_cursor"] is None
+    text = console.browser().get(f"/tenants/{TENANT}").text
+    assert "MCOPSTN8/GB/alice" in text
+    assert "120 of 120 minutes" in text
+
+
 async def _read_while_it_fills(console: Console, readers: int) -> tuple[list[int], int]:
     """Returns the newest revision that each reader saw, and how many batches were stored meanwhile."""
     token = console.client(Role.VIEWER).headers["Authorization"]
@@ -288,7 +314,7 @@ def test_a_thousand_readers_at_once_see_whole_batches_while_the_read_model_fills
 def test_the_description_is_openapi_3_1_and_names_every_route(console: Console) -> None:
     described = console.client().get("/v1/openapi.json").json()
     assert described["openapi"].startswith("3.1.")
-    assert len(described["paths"]) == 17
+    assert len(described["paths"]) == 18
     assert all("401" in operation["responses"] for path in described["paths"].values() for operation in path.values())
 
 

@@ -10,11 +10,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
 from processor.console.database import UnusableDatabaseError
+from processor.console.queries import Queries
 from processor.console.readmodel import AnotherWriterError, ReadModel, StaleReadModelError, fold, open_readmodel
 from processor.console.records import Record, UnreadableRecordError, changes_of
 from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, METADATA, NOTICES, OUTCOMES
 from processor.contracts import topics
-from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded
+from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded, licences
 from tests.unit.console_world import CLUSTER, PLACES, ConsoleWorld, ms, sqlite_world
 
 
@@ -56,6 +57,7 @@ def test_a_batch_that_fails_leaves_neither_rows_nor_offsets(world: ConsoleWorld)
         (topics.LEDGER, 0): 1,
         (topics.ACCOUNT_STATE, 0): 1,
         (topics.NOTIFICATIONS, 0): 0,
+        (topics.USER_POOLS, 0): 0,
     }
 
 
@@ -97,6 +99,14 @@ def test_retention_deletes_old_detail_in_steps_and_keeps_the_sums(
     assert fold(world.engine) == {TENANT: (1, -100_000)}
     with world.engine.connect() as connection:
         assert connection.scalar(select(DAILY.c.entries)) == 5
+
+
+def test_users_who_no_longer_use_their_own_minutes_are_forgotten(world: ConsoleWorld) -> None:
+    world.tell(licences("MCOPSTN8:GB:2"))
+    for user, started_at in (("alice", NOW - timedelta(days=30)), ("bob", NOW)):
+        world.tell(call(60, started_at, capability="MCOPSTN8", user_country="GB", user_id=user))
+    world.model.prune(ms(NOW))
+    assert [user["user_id"] for user in Queries(world.engine).users(TENANT, "", 10).items] == ["bob"]
 
 
 def test_outcomes_tell_applied_and_rejected_commands_apart(world: ConsoleWorld) -> None:
