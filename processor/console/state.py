@@ -8,7 +8,7 @@ from typing import NamedTuple
 from processor.console.access import Access
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands
-from processor.console.follower import Lag
+from processor.console.lag import Lag
 from processor.console.oidc import Oidc
 from processor.console.queries import Queries
 from processor.console.signin import SignIn

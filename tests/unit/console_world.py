@@ -20,7 +20,7 @@ from processor.console.access import METADATA, Principal, Role, open_access
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands
 from processor.console.database import connect
-from processor.console.follower import Lag
+from processor.console.lag import Lag
 from processor.console.queries import Queries
 from processor.console.readmodel import ReadModel, open_readmodel
 from processor.console.records import FOLLOWED, Record, changes_of
@@ -116,8 +116,8 @@ class Console:
         self.signal = ChangeSignal()
         self.queries = Queries(self.world.engine)
         lag = Lag()
-        lag.begin(1)
-        lag.note(("ledger.v1", 0), 0)
+        lag.begin({("ledger.v1", 0): 0})
+        lag.look({("ledger.v1", 0): 0})
         self.state = State(
             queries=self.queries,
             access=self.access,
