@@ -5,6 +5,7 @@ model: it cannot be built again from the topics.
 """
 
 import hashlib
+import json
 import secrets
 import time
 from enum import IntEnum
@@ -139,18 +140,31 @@ class Access:
 
     def holder(self, token: str) -> Principal | None:
         """Returns who holds a bearer token; None when it is unknown or has expired."""
+        found = self._valid(token)
+        return None if found is None else found[0]
+
+    def exchange(self, token: str) -> str | None:
+        """Opens a session for who holds a bearer token; it ends with the token. None as in `holder`."""
+        found = self._valid(token)
+        return None if found is None else self.open_session(*found)
+
+    def _valid(self, token: str) -> tuple[Principal, int] | None:
         wanted = select(TOKENS).where(TOKENS.c.token_hash == _hash(token), TOKENS.c.expires_ms > now_ms())
         with self._engine.connect() as connection:
             row = connection.execute(wanted).first()
-        return None if row is None else _principal(row.name, row.role, row.tenants)
+        return None if row is None else (_principal(row.name, row.role, row.tenants), row.expires_ms)
 
-    def open_session(self, principal: Principal) -> str:
-        """Opens a session and returns the secret for its cookie; forgets sessions that have expired."""
+    def open_session(self, principal: Principal, until_ms: int | None = None) -> str:
+        """Opens a session and returns the secret for its cookie; forgets sessions that have expired.
+
+        It ends after `SESSION_MS`, or sooner at `until_ms`.
+        """
         secret, now = secrets.token_urlsafe(32), now_ms()
+        longest_ms = now + SESSION_MS
         row = {
             "session_hash": _hash(secret),
             "csrf": secrets.token_urlsafe(32),
-            "expires_ms": now + SESSION_MS,
+            "expires_ms": longest_ms if until_ms is None else min(until_ms, longest_ms),
             **_stored(principal),
         }
         with self._engine.begin() as connection:
@@ -220,9 +234,11 @@ def _hash(secret: str) -> str:
 
 
 def _stored(principal: Principal) -> dict[str, str]:
-    tenants = "*" if principal.tenants is None else "\n".join(sorted(principal.tenants))
-    return {"name": principal.name, "role": principal.role.label, "tenants": tenants}
+    tenants = None if principal.tenants is None else sorted(principal.tenants)
+    return {"name": principal.name, "role": principal.role.label, "tenants": json.dumps(tenants)}
 
 
 def _principal(name: str, role: str, tenants: str) -> Principal:
-    return Principal(name, Role.named(role), None if tenants == "*" else frozenset(tenants.split("\n")))
+    """Reads `_stored` back: JSON, because a tenant id may hold any character; null is all of them."""
+    named = json.loads(tenants)
+    return Principal(name, Role.named(role), None if named is None else frozenset(named))

@@ -76,5 +76,4 @@ class SignIn:
         """Returns the secret of a new session; None for a token that does not exist, has expired or was used."""
         if self._link is not None and self._link.use(token):
             return self._access.open_session(LOCAL_OPERATOR)
-        holder = self._access.holder(token)
-        return None if holder is None else self._access.open_session(holder)
+        return self._access.exchange(token)

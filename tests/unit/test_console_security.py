@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, func, select, text, update
 
 from processor.console import access, signin
 from processor.console.access import Principal, Role
@@ -79,8 +79,9 @@ def test_a_token_ends_when_it_expires_or_is_revoked_and_its_sessions_with_it(
 ) -> None:
     who = Principal("finance", Role.VIEWER, None)
     token = console.access.add_token(who, 1)
-    session = console.access.open_session(who)
+    session = console.access.exchange(token) or ""
     assert console.access.holder(token) == who
+    assert console.access.session(session) is not None
     tomorrow = access.now_ms() + 86_400_001
     monkeypatch.setattr(access, "now_ms", lambda: tomorrow)
     assert console.access.holder(token) is None
@@ -90,6 +91,41 @@ def test_a_token_ends_when_it_expires_or_is_revoked_and_its_sessions_with_it(
     assert console.access.revoke_token("finance")
     assert console.access.holder(token) is None
     assert console.access.session(session) is None
+
+
+def test_a_session_opened_just_before_its_token_expires_ends_with_it(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    expires = access.now_ms() + 86_400_000
+    monkeypatch.setattr(access, "now_ms", lambda: expires - 1000)
+    client = console.client()
+    assert client.post("/login", data={"token": token}).status_code == 303
+    assert client.get("/").status_code == 200
+    monkeypatch.setattr(access, "now_ms", lambda: expires + 1000)
+    assert client.get("/").headers["location"] == "/login"
+
+
+@pytest.mark.parametrize("named", ["*", "a\nb", "null", '["a"]', '"'])
+def test_whoever_is_given_a_tenant_of_an_odd_name_sees_that_one_only(console: Console, named: str) -> None:
+    who = Principal("odd", Role.VIEWER, frozenset({named}))
+    token = console.access.add_token(who, 1)
+    session = console.access.session(console.access.exchange(token) or "")
+    assert console.access.holder(token) == who
+    assert session is not None
+    assert session.principal == who
+
+
+def test_the_scopes_of_an_earlier_version_are_migrated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'access.sqlite'}"
+    store = access.open_access(url)
+    scopes = {"*": None, "a": frozenset({"a"}), "a\nb": frozenset({"a", "b"})}
+    for name, tenants in scopes.items():
+        store.add_token(Principal(name, Role.VIEWER, tenants), 1)
+    with create_engine(url).begin() as connection:
+        connection.execute(update(access.TOKENS).values(tenants=access.TOKENS.c.name))  # as they were kept then
+        connection.execute(text("UPDATE alembic_access SET version_num = '0001'"))
+    assert {who.name: who.tenants for who, _ in access.open_access(url).tokens()} == scopes
 
 
 def test_secrets_are_stored_as_hashes_only(console: Console, tmp_path: Path) -> None:
@@ -130,10 +166,10 @@ def test_a_viewer_sees_no_forms_and_can_send_none(console: Console) -> None:
 
 def test_a_billing_admin_sees_no_forms_of_an_operator_and_can_send_none(console: Console) -> None:
     browser = console.browser(Role.BILLING_ADMIN, TENANT)
-    text = browser.get(PAGE).text
-    assert "Add additional funds" in text
+    page = browser.get(PAGE).text
+    assert "Add additional funds" in page
     for path in ("/licences", "/adjustments", "/reset"):
-        assert f'action="{PAGE}{path}"' not in text
+        assert f'action="{PAGE}{path}"' not in page
         assert browser.submit(f"{PAGE}{path}", **FORMS[path]).status_code == 403
     assert console.sent == []
 
