@@ -7,10 +7,11 @@ be reported at its end. Nothing here decides about money, so the answer and the 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from phonenumbers.shortnumberinfo import is_emergency_number
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from processor.console.asked import EARLIEST, LATEST, Moment
 from processor.domain.account import Account
@@ -29,18 +30,25 @@ from processor.domain.messages import (
 from processor.domain.metering import apply
 from processor.domain.pools import PLANS, PoolUse, UserPools
 from processor.domain.tariff import Tariff
+from processor.domain.usage import INBOUND_CALLS, INBOUND_CONFERENCE_LEGS
 
 LONGEST_S: Final = 86_400
 """No call is authorized for more than a day at once; it is asked about again while it lasts."""
 
-VENDOR_CODES: Final = {"balance_not_found": 580406, "tenant_not_enabled": 580462, "user_not_licensed": 580464}
+VENDOR_CODES: Final = {"balance_not_found": 580406, "user_not_licensed": 580464}
 """What the vendor's telephony platform calls these refusals."""
 
 
-class Question(BaseModel):
-    """A leg that is about to begin. One of `call_type` and `leg_kind` (a conference's) says what it is."""
+_ONE_OF: Final[list[Any]] = [
+    {"required": [given], "properties": {given: {"type": "string"}, other: {"type": "null"}}}
+    for given, other in (("call_type", "leg_kind"), ("leg_kind", "call_type"))
+]
 
-    model_config = ConfigDict(extra="forbid")
+
+class Question(BaseModel):
+    """A leg that is about to begin. Either `call_type` or `leg_kind` (a conference's) says what it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": _ONE_OF})
 
     call_type: CallType | None = Field(default=None, description="Direction of a call and how it came about.")
     leg_kind: LegKind | None = Field(default=None, description="How a participant is connected to a conference.")
@@ -56,6 +64,12 @@ class Question(BaseModel):
     credits_licensed: StrictBool = Field(description="Whether the payer has the communications credits licence.")
     emergency: StrictBool = False
     at: Moment | None = Field(default=None, description="Start of the call; now unless given.")
+
+    @model_validator(mode="after")
+    def _is_a_call_or_a_conference(self) -> Self:
+        if (self.call_type is None) == (self.leg_kind is None):
+            raise ValueError("give one of call_type and leg_kind")
+        return self
 
 
 class Answer(BaseModel):
@@ -81,7 +95,7 @@ def authorize(
 
     `own` finds the JSON about the minutes of a user who shares no pool; it is asked only when the answer depends on it.
     """
-    if question.emergency or question.call_type == "dr_emergency_out":
+    if _is_emergency(question):
         return Answer(allowed=True, reason="emergency", paid_by="nobody", longest_s=LONGEST_S)
     if document is None:
         return _refused("balance_not_found")
@@ -113,6 +127,14 @@ def authorize(
         connect_fee_micros=last.connect_fee_micros,
         longest_s=longest,
     )
+
+
+def _is_emergency(question: Question) -> bool:
+    """Tells whether help is called, also where the caller does not say so: then nothing else is asked."""
+    if question.emergency or question.call_type == "dr_emergency_out":
+        return True
+    inbound = question.call_type in INBOUND_CALLS or question.leg_kind in INBOUND_CONFERENCE_LEGS
+    return not inbound and is_emergency_number(question.number, question.payer_country)
 
 
 def _refused(reason: str, rate: int = 0, fee: int = 0) -> Answer:
@@ -201,12 +223,13 @@ class _Case:
                 credits_licensed=asked.credits_licensed,
             )
             return ConferenceUsage(specversion="1.0", id="?", source="?", data=conference)
+        assert asked.call_type is not None  # noqa: S101 - the question has one of the two
         call = CallData(
             tenant_id="?",
             call_id="?",
             leg_id="?",
             record_kind="final",
-            call_type=asked.call_type or "user_out",
+            call_type=asked.call_type,
             caller="",
             callee=asked.number,
             number_type=asked.number_type,

@@ -221,6 +221,30 @@ def test_a_call_is_refused_with_the_meters_own_reason(
     assert (answer["allowed"], answer["reason"], answer["vendor_code"]) == (False, reason, code)
 
 
+@pytest.mark.parametrize(
+    ("number", "country", "help_"),
+    [("911", "US", True), ("112", "GB", True), ("999", "GB", True), ("911", "GB", False), ("1001", "US", False)],
+)
+def test_help_may_be_called_also_when_nobody_says_that_it_is_an_emergency(
+    console: Console, number: str, country: str, help_: bool
+) -> None:
+    for tenant in (TENANT, "nobody"):
+        answer = ask(console, tenant, number=number, payer_country=country, credits_licensed=False)
+        assert (answer["allowed"], answer["reason"] == "emergency") == (help_, help_)
+    inbound = ask(console, "nobody", number=number, payer_country=country, call_type="user_in")
+    assert inbound["reason"] == "balance_not_found"
+
+
+@pytest.mark.parametrize("kinds", [{}, {"call_type": "user_out", "leg_kind": "dial_out"}, {"call_type": None}])
+def test_a_question_is_about_a_call_or_a_conference_leg_never_both(console: Console, kinds: dict[str, Any]) -> None:
+    asked = {"number": "+442079460000", "credits_licensed": True} | kinds
+    answer = console.client(Role.VIEWER).post(f"{ACCOUNT}/authorize", json=asked)
+    assert (answer.status_code, answer.json()["errors"][0]["problem"]) == (
+        422,
+        "Value error, give one of call_type and leg_kind",
+    )
+
+
 @pytest.mark.parametrize("at", ["2026-03-15T12:00:00", "now", "0", 0, 1_750_000_000.5, True])
 def test_a_time_that_is_not_written_out_with_its_zone_is_refused(console: Console, at: object) -> None:
     client = console.client(Role.OPERATOR)
