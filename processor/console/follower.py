@@ -28,10 +28,14 @@ _RIDDEN_OUT: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, Kafka
 
 
 class Follower:
-    """Runs in a thread of its own; `failure` holds what ended it, `stored` is called after every commit."""
+    """Runs in a thread of its own; `stored` is called after every commit with the tenants that it was about."""
 
     def __init__(
-        self, conf: dict[str, Any], model: ReadModel, retention_days: int, stored: Callable[[], None] = lambda: None
+        self,
+        conf: dict[str, Any],
+        model: ReadModel,
+        retention_days: int,
+        stored: Callable[[set[str]], None] = lambda _tenants: None,
     ) -> None:
         self._conf = conf
         self._model = model
@@ -93,7 +97,7 @@ class Follower:
                 self.lag.stored += len(records)
                 for place, reached in changes.offsets.items():
                     self._note(consumer, place, reached)
-                self._stored()
+                self._stored(changes.tenants)
             for place, end in ended.items():
                 self.lag.reach(place, end, end)
             now = time.monotonic()

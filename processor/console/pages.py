@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -136,24 +137,26 @@ def entry(read: Read, within: Within, revision: int) -> Response:
 @router.get("/tenants/{tenant}/live")
 async def live(read: Read, within: Within, seen: Annotated[str, Query(max_length=64)] = "") -> Response:
     """Server-sent events: one whenever a page about the tenant would look different from the version it has `seen`."""
-    return StreamingResponse(_changes(read, within, seen), media_type="text/event-stream")
+    unbuffered = {"X-Accel-Buffering": "no"}  # nginx would keep events until it has a page full of them
+    return StreamingResponse(_changes(read, within, seen), media_type="text/event-stream", headers=unbuffered)
 
 
 async def _changes(read: Reader, within: Scope, shown: str) -> AsyncIterator[str]:
-    signal, queries = within.state.signal, within.state.queries
+    state, tenant = within.state, within.tenant
     yield "retry: 2000\n\n"
-    while not within.state.closing.is_set():
-        seen = signal.count
-        version = await asyncio.to_thread(queries.version, within.tenant)
-        if version != shown:
-            shown = version
-            yield f"data: {json.dumps(version)}\n\n"
-            await asyncio.sleep(LIVE_PAUSE_S)
-        else:
-            await signal.wait(seen, LIVE_LOOK_S)
-            yield ": still here\n\n"
-        if await asyncio.to_thread(within.state.access.session, read.secret) is None:
-            return
+    with state.signal.watch(tenant) as watch:
+        while not state.closing.is_set():
+            seen = watch.count
+            version = await watch.version(partial(state.queries.version, tenant))
+            if version != shown:
+                shown = version
+                yield f"data: {json.dumps(version)}\n\n"
+                await asyncio.sleep(LIVE_PAUSE_S)
+            else:
+                await watch.wait(seen, LIVE_LOOK_S)
+                yield ": still here\n\n"
+            if await asyncio.to_thread(state.access.session, read.secret) is None:
+                return
 
 
 def _autopay_form(account: Document) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Only the fields that are asked for by name are decoded; the rest of a record tra
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -55,6 +56,12 @@ class Changes(Struct):
     notices: list[Row] = field(default_factory=list)
     outcomes: dict[tuple[str, str], Row] = field(default_factory=dict)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    @property
+    def tenants(self) -> set[str]:
+        """Those that the batch is about."""
+        pairs = chain(self.users, self.outcomes, ((day.tenant_id, "") for day in self.days))
+        return {*self.accounts, *(notice["tenant_id"] for notice in self.notices), *(tenant for tenant, _ in pairs)}
 
 
 class _Usage(Struct, gc=False):

@@ -109,7 +109,7 @@ def _serve(
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
         ),
-        state.closing,
+        state,
         lambda: link.renew() if link is not None else say(base),
     )
     failures: list[BaseException] = []
@@ -144,9 +144,9 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Says when it listens, and ends the streams that would otherwise outlast the shutdown."""
 
-    def __init__(self, config: uvicorn.Config, closing: threading.Event, listening: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, listening: Callable[[], None]) -> None:
         super().__init__(config)
-        self._closing = closing
+        self._state = state
         self._listening = listening
 
     async def startup(self, sockets: Any = None) -> None:
@@ -155,5 +155,6 @@ class _Server(uvicorn.Server):
             self._listening()
 
     async def shutdown(self, sockets: Any = None) -> None:
-        self._closing.set()
+        self._state.closing.set()
+        self._state.signal.wake()
         await super().shutdown(sockets)

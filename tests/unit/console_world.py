@@ -152,7 +152,7 @@ class Console:
             yield self
         finally:
             self.state.closing.set()
-            self.signal.stored()
+            self.signal.wake()
             server.should_exit = True
             thread.join()
 
@@ -174,7 +174,7 @@ class Console:
             message = decode(topics.ACCOUNT_COMMANDS, value)
             assert message.data.tenant_id == tenant
             self.world.tell(message)
-            self.signal.stored()
+            self.signal.stored([tenant])
 
 
 class Browser(TestClient):

@@ -1,18 +1,23 @@
 """The pages: complete without a script, in two languages, and true to the read model."""
 
+import asyncio
 import re
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from starlette.requests import Request
 
-from processor.console import changes, explain, said
-from processor.console.access import Role
+from processor.console import changes, explain, pages, said
+from processor.console.access import Principal, Role
 from processor.console.amounts import NotAnAmountError, amount
 from processor.console.chart import HEIGHT, bars
-from processor.console.queries import Consumption
+from processor.console.queries import Consumption, Queries
+from processor.console.reader import Reader
+from processor.console.scope import Scope
 from processor.console.text import TEXTS, best_language
 from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded
 from tests.unit.console_world import Browser, Console
@@ -256,14 +261,63 @@ def test_the_chart_is_mirrored_for_right_to_left() -> None:
 async def _woken() -> int:
     signal = changes.ChangeSignal()
     signal.bind()
-    seen = signal.count
-    signal.stored()
-    await signal.wait(seen, 30)
-    await signal.wait(signal.count, 0)
-    return signal.count
+    with signal.watch("a") as watch:
+        signal.stored(["b", "a"])
+        await watch.wait(0, 30)
+        signal.stored(["b"])
+        await watch.wait(1, 0)
+        signal.wake()
+        await watch.wait(1, 30)
+        return watch.count
 
 
-def test_a_waiting_request_wakes_with_the_next_commit() -> None:
-    import asyncio
+def test_a_waiting_request_wakes_with_the_next_commit_about_its_tenant() -> None:
+    assert asyncio.run(_woken()) == 2
 
-    assert asyncio.run(_woken()) == 1
+
+class _Counting(Queries):
+    looks = 0
+
+    def version(self, tenant: str) -> str:
+        self.looks += 1
+        return super().version(tenant)
+
+
+def test_open_pages_look_once_when_their_tenant_changes_and_never_for_others(console: Console) -> None:
+    queries = _Counting(console.world.engine)
+    state = console.state._replace(queries=queries)
+    secret = console.access.open_session(Principal("somebody", Role.VIEWER, None))
+    session = console.access.session(secret)
+    assert session is not None
+    request = Request({"type": "http"})
+    reader, scope = Reader(request, session, secret, "en"), Scope(TENANT, session.principal, state)
+
+    async def news(shown: str, waiting: asyncio.Semaphore) -> str:
+        events = pages._changes(reader, scope, shown)
+        assert (await anext(events)).startswith("retry")
+        following = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)  # it has begun to watch
+        waiting.release()
+        while not (event := await following).startswith("data"):
+            following = asyncio.ensure_future(anext(events))
+        await events.aclose()
+        return event
+
+    async def scenario(readers: int) -> list[str]:
+        console.signal.bind()
+        shown, waiting = console.queries.version(TENANT), asyncio.Semaphore(0)
+        streams = [asyncio.create_task(news(shown, waiting)) for _ in range(readers)]
+        for _ in streams:
+            await waiting.acquire()
+        with console.signal.watch(TENANT) as watch:
+            await watch.version(partial(queries.version, TENANT))
+        for _ in range(20):
+            console.world.tell(call(60, tenant_id="other"))
+            console.signal.stored(["other"])
+            await asyncio.sleep(0)
+        console.world.tell(call(60))
+        console.signal.stored([TENANT])
+        return await asyncio.gather(*streams)
+
+    assert len({*asyncio.run(scenario(30))}) == 1
+    assert queries.looks == 2
