@@ -172,6 +172,7 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
         rebuild=rebuild,
         default_currency=settings.default_currency,
         public_url=public_url,
+        trusted_proxies=settings.console_trusted_proxies,
         provider=_provider(settings),
     )
     try:

@@ -43,6 +43,7 @@ def login(
     secret = state.signin.session(token.strip())
     if secret is None:
         return _page(request, state, language, 401, failed="unknown")
+    state.signin.limit.forgive(address)
     return remember(RedirectResponse("/", HTTPStatus.SEE_OTHER), secret, state)
 
 

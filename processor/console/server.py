@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from processor.console.access import open_access
 from processor.console.changes import ChangeSignal
@@ -46,6 +47,7 @@ class Options(NamedTuple):
     rebuild: bool
     default_currency: str
     public_url: str | None
+    trusted_proxies: str
     provider: Provider | None
 
 
@@ -99,16 +101,7 @@ def _serve(
         clock=clock,
     )
     server = _Server(
-        uvicorn.Config(
-            create_app(state),
-            options.host,
-            options.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_S,
-        ),
+        http_config(create_app(state), options.host, options.port, options.trusted_proxies),
         state,
         lambda: link.renew() if link is not None else say(base),
     )
@@ -131,6 +124,21 @@ def _serve(
         engine.dispose()
     if failures:
         raise failures[0]
+
+
+def http_config(app: ASGIApp, host: str, port: int, trusted_proxies: str, grace_s: int = GRACE_S) -> uvicorn.Config:
+    """Says how the application is served; only `trusted_proxies` may say who the client is and that it came by TLS."""
+    return uvicorn.Config(
+        app,
+        host,
+        port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
+        timeout_graceful_shutdown=grace_s,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -24,6 +24,7 @@ from processor.console.lag import Lag
 from processor.console.queries import Queries
 from processor.console.readmodel import ReadModel, open_readmodel
 from processor.console.records import FOLLOWED, Record, changes_of
+from processor.console.server import http_config
 from processor.console.signin import OneTimeLink, SignIn
 from processor.console.state import State
 from processor.console.web import create_app
@@ -138,11 +139,11 @@ class Console:
         return self.world.now
 
     @contextmanager
-    def serving(self, port: int | None = None) -> Iterator["Console"]:
+    def serving(self, port: int | None = None, trusted_proxies: str = "") -> Iterator["Console"]:
         """Behind a web server of its own, at `address`."""
         port = port or free_port()
         self.address = f"http://127.0.0.1:{port}"
-        config = uvicorn.Config(self.app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=1)
+        config = http_config(self.app, "127.0.0.1", port, trusted_proxies, 1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()

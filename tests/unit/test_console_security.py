@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 from sqlalchemy import create_engine, func, select, text, update
 
@@ -241,6 +242,27 @@ def test_guessing_tokens_is_slowed_down(console: Console) -> None:
     assert client.post("/login", data={"token": console.links[-1]}).status_code == 429
 
 
+def test_good_sign_ins_never_use_the_limit_up(console: Console) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    client = console.client()
+    good = [client.post("/login", data={"token": token}).status_code for _ in range(2 * signin.TRIES)]
+    assert good == [303] * 2 * signin.TRIES
+    assert client.post("/login", data={"token": "guess"}).status_code == 401
+
+
+@pytest.mark.parametrize(("trusted", "last"), [("127.0.0.1", 303), ("10.0.0.0/8", 429), ("", 429)])
+def test_guesses_of_one_person_behind_a_trusted_proxy_do_not_lock_the_others_out(
+    console: Console, trusted: str, last: int
+) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    with console.serving(trusted_proxies=trusted), httpx2.Client(base_url=console.address) as client:
+        for number in range(signin.TRIES + 1):
+            guess = client.post("/login", data={"token": "guess"}, headers={"X-Forwarded-For": "203.0.113.1"})
+            assert guess.status_code == (401 if number < signin.TRIES else 429)
+        good = client.post("/login", data={"token": token}, headers={"X-Forwarded-For": "203.0.113.2"})
+        assert good.status_code == last
+
+
 def test_the_limit_of_tries_slides_and_forgets_the_oldest_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signin, "ADDRESSES", 2)
     now = [0.0]
@@ -249,7 +271,7 @@ def test_the_limit_of_tries_slides_and_forgets_the_oldest_address(monkeypatch: p
     now[0] = signin.WINDOW_S + 1
     assert limit.allows("a")
     assert [limit.allows(address) for address in ("b", "c", "a")] == [True] * 3
-    assert len(limit._tries) == 2
+    assert len(limit._failures) == 2
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10_000_000])
