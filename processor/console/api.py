@@ -34,12 +34,12 @@ from processor.console.scope import Caller, Credentials, Scope, Shared, TenantPa
 from processor.console.tenants import segment_of
 
 EVERY_PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ProblemDetails} for status in (400, 401, 403, 404, 413, 422)
+    status: {"model": ProblemDetails} for status in (400, 401, 403, 404, 413, 422, 500, 503)
 }
 COMMAND_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     202: {"model": answers.Command, "description": "Stored; the meter has not decided yet. `Location` will tell."},
     409: {"model": ProblemDetails, "description": "The meter refused it; `type` ends with its reason."},
-    503: {"model": ProblemDetails, "description": "Not stored; repeat with the same key."},
+    503: {"model": ProblemDetails, "description": "Kafka or the database did not answer; repeat with the same key."},
 }
 RECHARGE_NOTICES: Final = (
     "recharge.succeeded",

@@ -1,5 +1,6 @@
 """What goes wrong, as `application/problem+json` (RFC 9457): a stable code, a title, and what to do next."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -9,7 +10,11 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as DatabaseTimeoutError
 from starlette.exceptions import HTTPException
+
+_LOG: Final = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -87,6 +92,21 @@ def register(app: FastAPI, page: Callable[[Request, ProblemError], Response]) ->
         said = "The request does not have the form that is expected here; the API's `errors` names each place."
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return respond(request, ProblemError(status, "invalid_request", said), jsonable_encoder(errors))
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        _LOG.error("the database does not answer: %s %s", request.method, request.url.path, exc_info=error)
+        said = "The console's database does not answer just now. Try again in a moment."
+        status, wait = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}
+        return respond(request, ProblemError(status, "database_unavailable", said, wait))
+
+    for kind in (OperationalError, InterfaceError, DatabaseTimeoutError):
+        app.add_exception_handler(kind, unavailable)
+
+    @app.exception_handler(Exception)  # Starlette answers with it and raises the error again, so the server logs it
+    async def internal(request: Request, error: Exception) -> Response:
+        del error
+        said = "Something is wrong with the console itself. Its log says what; tell whoever runs it."
+        return respond(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", said))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:

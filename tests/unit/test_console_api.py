@@ -11,10 +11,16 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as DatabaseTimeoutError
 
-from processor.console.access import Role
+from processor.console.access import Principal, Role
+from processor.console.queries import Document, Queries
+from processor.console.web import create_app
 from processor.contracts import topics
 from processor.contracts.inputs import decode
+from processor.domain.errors import InvariantViolated
 from processor.domain.pools import CONFERENCING, PLANS
 from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded, licences
 from tests.unit.console_world import Console
@@ -298,6 +304,42 @@ def test_a_users_own_minutes_are_asked_for_as_they_are_used(console: Console) ->
     text = console.browser().get(f"/tenants/{TENANT}").text
     assert "MCOPSTN8/GB/alice" in text
     assert "120 of 120 minutes" in text
+
+
+class _Broken(Queries):
+    """Questions that fail in a given way."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def account(self, tenant: str) -> Document | None:
+        del tenant
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (OperationalError("SELECT", {}, Exception("server closed the connection")), 503, "database_unavailable"),
+        (DatabaseTimeoutError("QueuePool limit reached"), 503, "database_unavailable"),
+        (InvariantViolated("two and two are five"), 500, "internal_error"),
+    ],
+)
+def test_a_failure_of_ours_is_a_problem_too_and_tells_nothing_of_its_cause(
+    console: Console, error: Exception, status: int, code: str
+) -> None:
+    app = create_app(console.state._replace(queries=_Broken(error)))
+    asking = console.client(Role.OPERATOR).headers["Authorization"]
+    client = TestClient(app, headers={"Authorization": asking}, raise_server_exceptions=False)
+    answer = client.get(ACCOUNT)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["type"] == f"urn:communication-credits:problem:{code}"
+    assert str(error) not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    secret = console.access.open_session(Principal("somebody", Role.OPERATOR, None))
+    client.cookies.set("credits_session", secret)
+    page = client.get(f"/tenants/{TENANT}/ledger")
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
 
 
 async def _read_while_it_fills(console: Console, readers: int) -> tuple[list[int], int]:

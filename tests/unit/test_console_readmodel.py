@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
 from processor.console.database import UnusableDatabaseError
-from processor.console.queries import Queries
+from processor.console.queries import Outcome, Queries
 from processor.console.readmodel import AnotherWriterError, ReadModel, StaleReadModelError, fold, open_readmodel
 from processor.console.records import Record, UnreadableRecordError, changes_of
 from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, METADATA, NOTICES, OUTCOMES
@@ -121,6 +121,13 @@ def test_outcomes_tell_applied_and_rejected_commands_apart(world: ConsoleWorld) 
             (settings.id, "applied", None, None),
         ]
     )
+
+
+def test_a_command_that_the_next_one_replaces_at_once_was_applied_all_the_same(world: ConsoleWorld) -> None:
+    first, second = autopay(50, 20), autopay(60, 10)
+    world.tell(first, second)  # the meter publishes the account after each, and the batch keeps the last one
+    queries = Queries(world.engine)
+    assert [queries.outcome(TENANT, each.id) for each in (first, second)] == [Outcome("applied", None, None)] * 2
 
 
 def test_notices_keep_their_document_and_their_time(world: ConsoleWorld) -> None:
