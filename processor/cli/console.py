@@ -157,9 +157,17 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
     from processor.console.records import UnreadableRecordError
     from processor.contracts.decks import DeckError, load_decks
     from processor.domain.tariff import Tariff
+    from processor.observability import logging as log_setup
+    from processor.stream.rates import Rates, Unobserved
 
+    log_setup.configure()
     try:
-        tariff = Tariff(load_decks(settings.rates, settings.default_currency), settings.policy)
+        rates = Rates(
+            settings.rates,
+            lambda: Tariff(load_decks(settings.rates, settings.default_currency), settings.policy),
+            Unobserved(),
+            settings.rates_poll_s,
+        )
     except (DeckError, FileNotFoundError) as error:
         raise CommandFailed(str(error)) from None
     readmodel_url, access_url = server.database_urls(settings.console_database, settings.data_dir / "console")
@@ -176,7 +184,7 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
         provider=_provider(settings),
     )
     try:
-        server.run(client_conf(settings), options, tariff, lambda link: click.echo(f"Console: {link}"))
+        server.run(client_conf(settings), options, rates, lambda link: click.echo(f"Console: {link}"))
     except (server.AddressUnusableError, UnusableDatabaseError, StaleReadModelError, AnotherWriterError) as error:
         raise CommandFailed(str(error)) from error
     except UnreadableRecordError as error:

@@ -162,7 +162,7 @@ async def authorize_call(tenant: TenantPath, state: Shared, credentials: Credent
     within = scope(tenant, caller(state, credentials), state)
     document = within.state.queries.account_document(within.tenant)
     own = partial(within.state.queries.user_document, within.tenant)
-    return authorize(document, question, within.state.tariff, within.state.clock(), own)
+    return authorize(document, question, within.state.rates.tariff, within.state.clock(), own)
 
 
 @router.get("/accounts/{tenant}/audit", tags=["console"])

@@ -21,9 +21,8 @@ from processor.console.oidc import Oidc, Provider
 from processor.console.queries import Queries
 from processor.console.readmodel import ReadModel, open_readmodel
 from processor.console.signin import OneTimeLink, SignIn
-from processor.console.state import State
+from processor.console.state import Rates, State
 from processor.console.web import create_app
-from processor.domain.tariff import Tariff
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long the follower may keep the interpreter from a request while it catches up (Python's default: 5 ms)."""
@@ -59,7 +58,7 @@ def database_urls(given: str | None, directory: Path) -> tuple[str, str]:
     return f"sqlite:///{directory / 'console.sqlite'}", f"sqlite:///{directory / 'access.sqlite'}"
 
 
-def run(conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[str], None]) -> None:
+def run(conf: dict[str, Any], options: Options, rates: Rates, say: Callable[[str], None]) -> None:
     """Serves until a signal. Whatever ends the follower ends the console, and is raised here.
 
     `conf` is librdkafka's configuration; `say` gets the link that signs in.
@@ -70,11 +69,11 @@ def run(conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[s
     gc.freeze()  # what is there now stays: walking it again would hold up every request for some 80 ms
     gc.set_threshold(*COLLECT_AFTER)
     with _listen(options.host, options.port) as listening:
-        _serve(conf, options, tariff, say, listening)
+        _serve(conf, options, rates, say, listening)
 
 
 def _serve(
-    conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[str], None], listening: socket.socket
+    conf: dict[str, Any], options: Options, rates: Rates, say: Callable[[str], None], listening: socket.socket
 ) -> None:
     engine = open_readmodel(options.readmodel_url)
     model = ReadModel(engine)
@@ -94,7 +93,7 @@ def _serve(
         signin=SignIn(access, link),
         oidc=Oidc(options.provider, base) if options.provider is not None else None,
         lag=follower.lag,
-        tariff=tariff,
+        rates=rates,
         default_currency=options.default_currency,
         secure_cookies=base.startswith("https:"),
         closing=threading.Event(),

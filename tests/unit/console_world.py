@@ -35,6 +35,7 @@ from processor.domain.messages import Message
 from processor.domain.metering import apply
 from processor.domain.pools import UserPools
 from processor.embedded.broker import free_port
+from processor.stream.rates import Rates, Unobserved
 from tests.unit import builders
 
 CLUSTER = "test-cluster"
@@ -127,7 +128,7 @@ class Console:
             signin=SignIn(self.access, self.link),
             oidc=None,
             lag=lag,
-            tariff=self.world.tariff,
+            rates=Rates([], lambda: self.world.tariff, Unobserved(), 0),
             default_currency="USD",
             secure_cookies=False,
             closing=threading.Event(),

@@ -19,9 +19,13 @@ from processor.console.access import Principal, Role
 from processor.console.queries import Document, Queries
 from processor.console.web import create_app
 from processor.contracts import topics
+from processor.contracts.decks import load_decks
 from processor.contracts.inputs import decode
 from processor.domain.errors import InvariantViolated
 from processor.domain.pools import CONFERENCING, PLANS
+from processor.domain.tariff import Tariff
+from processor.stream.rates import Rates, Unobserved
+from tests.crash.workers import wait_until
 from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded, licences
 from tests.unit.console_world import Console
 
@@ -304,6 +308,25 @@ def test_a_users_own_minutes_are_asked_for_as_they_are_used(console: Console) ->
     text = console.browser().get(f"/tenants/{TENANT}").text
     assert "MCOPSTN8/GB/alice" in text
     assert "120 of 120 minutes" in text
+
+
+def test_a_changed_rate_deck_is_taken_up_as_the_meter_does(console: Console, tmp_path: Path) -> None:
+    deck = tmp_path / "deck.csv"
+
+    def price(rate: str) -> None:
+        fresh = deck.with_suffix(".new")
+        fresh.write_text(f"prefix,destination,type,country,rate_per_min\n44,UK,landline,GB,{rate}\n")
+        fresh.replace(deck)
+
+    price("0.10")
+    rates = Rates([deck], lambda: Tariff(load_decks([deck])), Unobserved(), 0.02)
+    console.state = console.state._replace(rates=rates)
+    console.app = create_app(console.state)
+    with console.client() as running:  # with its tasks
+        assert running.get("/login").status_code == 200
+        assert ask(console)["rate_micros_per_min"] == 100_000
+        price("0.20")
+        wait_until("the new price is answered", lambda: ask(console)["rate_micros_per_min"] == 200_000)
 
 
 class _Broken(Queries):
