@@ -19,6 +19,33 @@ _LOG: Final = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 
 
+CODES: Final = {
+    "unauthorized": "401: there is no bearer token, or it is unknown or has expired.",
+    "forbidden": "403: the token's role is too small for this change.",
+    "not_found": "404: it does not exist, or belongs to a tenant that the token may not see.",
+    "method_not_allowed": "405: the address is right, the method is not.",
+    "bad_request": "400: the body cannot be read at all.",
+    "request_entity_too_large": "413: the body has more than 65,536 bytes.",
+    "invalid_request": "422: a field, parameter or header is not as described; `errors` names each place.",
+    "key_reused": "422: this `Idempotency-Key` was used for another change. Use a new one.",
+    "not_stored": "503: Kafka did not answer, the change may be made all the same. Repeat it with the same `Idempotency-Key`.",
+    "database_unavailable": "503: the console's database does not answer. Try again after `Retry-After`.",
+    "internal_error": "500: a fault of the console, which its log explains.",
+    "signed_out": "Pages only, 303 to the sign-in: there is no session, or it has ended.",
+    "csrf": "Pages only, 403: the form did not come from this console, or is from an earlier session.",
+    "oidc_unreachable": "Sign-in only, 503: the provider does not answer, or not as OpenID Connect says.",
+    "oidc_wrong_issuer": "Sign-in only, 502: the provider's description names another issuer than the setting.",
+    "oidc_state": "Sign-in only, 400: begun in another browser or more than ten minutes ago.",
+    "oidc_token": "Sign-in only, 502: the ID token is missing, not for this console, badly signed or too old.",
+    "oidc_refused": "Sign-in only, 403: the provider refused.",
+    "oidc_no_name": "Sign-in only, 403: the claim of the name is missing.",
+    "oidc_no_role": "Sign-in only, 403: no value of the role claim has a role here.",
+    "oidc_no_tenant": "Sign-in only, 403: the claim of the tenants is missing.",
+    "oidc_no_logout": "Signing out only, 404: the provider has no page for it.",
+}
+"""What `type` of a problem ends with, but for the meter's own reasons to reject a command."""
+
+
 class ProblemDetails(BaseModel):
     """The body of every answer that is no success."""
 
