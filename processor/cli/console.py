@@ -183,6 +183,10 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
         trusted_proxies=settings.console_trusted_proxies,
         provider=_provider(settings),
     )
+    if not server.is_local(host) and not (public_url or "").startswith("https:"):
+        click.echo(
+            "Warning: tokens and pages travel unencrypted. Put a proxy with TLS in front: --public-url", err=True
+        )
     try:
         server.run(client_conf(settings), options, rates, lambda link: click.echo(f"Console: {link}"))
     except (server.AddressUnusableError, UnusableDatabaseError, StaleReadModelError, AnotherWriterError) as error:

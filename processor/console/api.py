@@ -166,10 +166,17 @@ async def authorize_call(tenant: TenantPath, state: Shared, credentials: Credent
 
 
 @router.get("/accounts/{tenant}/audit", tags=["console"])
-def audit(within: Within, limit: Limit = 50) -> answers.Items:
-    """Changes that people asked this console for, newest first. For operators."""
+def audit(within: Within, cursor: Number = None, limit: Limit = 50) -> answers.Audit:
+    """Changes to one account that people asked this console for, or were refused, newest first. For operators."""
     require(within, Role.OPERATOR)
-    return answers.Items(items=within.state.access.audit(within.tenant, limit))
+    return answers.Audit(**_body(within.state.access.audit(frozenset({within.tenant}), cursor, limit)))
+
+
+@router.get("/audit", tags=["console"])
+def everything(state: Shared, who: Caller, cursor: Number = None, limit: Limit = 50) -> answers.Audit:
+    """The same of every account that the caller may see; with all tenants, also sign-ins and tokens. For operators."""
+    require(Scope("", who, state), Role.OPERATOR)
+    return answers.Audit(**_body(state.access.audit(who.tenants, cursor, limit)))
 
 
 class Ask(NamedTuple):
@@ -251,7 +258,7 @@ async def send(within: Scope, key: str | None, wait_s: float, role: Role, kind: 
 
     Problems: 403 for a lesser role, 422 for a key that was used otherwise, 503 when Kafka does not take the command.
     """
-    require(within, role)
+    await to_thread(require, within, role)
     commands = within.state.commands
     try:
         data = await to_thread(body.data, within)

@@ -28,7 +28,10 @@ _RIDDEN_OUT: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, Kafka
 
 
 class Follower:
-    """Runs in a thread of its own; `stored` is called after every commit with the tenants that it was about."""
+    """Runs in a thread of its own; `stored` is called after every commit with the tenants that it was about.
+
+    `forget` is called now and then with the time (ms) before which the retention has ended.
+    """
 
     def __init__(
         self,
@@ -36,11 +39,13 @@ class Follower:
         model: ReadModel,
         retention_days: int,
         stored: Callable[[set[str]], None] = lambda _tenants: None,
+        forget: Callable[[int], None] = lambda _before_ms: None,
     ) -> None:
         self._conf = conf
         self._model = model
         self._retention_ms = retention_days * 86_400_000
         self._stored = stored
+        self._forget = forget
         self._stop = threading.Event()
         self._admin = AdminClient(dict(conf))
         self._places: list[Place] = []
@@ -106,11 +111,16 @@ class Follower:
             elif now >= look_at:
                 self._look()
                 look_at = time.monotonic() + LOOK_EVERY_S
-            if not records and now >= prune_at:
-                before_ms = int(time.time() * 1000) - self._retention_ms
-                while self._model.prune(before_ms) and not self._stop.is_set():
-                    pass
+            if now >= prune_at and not self._prune():
                 prune_at = time.monotonic() + PRUNE_EVERY_S
+
+    def _prune(self) -> bool:
+        """Deletes a little of what is too old, between two batches; tells whether there may be more."""
+        before_ms = int(time.time() * 1000) - self._retention_ms
+        if self._model.prune(before_ms):
+            return True
+        self._forget(before_ms)
+        return False
 
     def _take(self, consumer: Consumer) -> tuple[list[Record], dict[Place, int]]:
         """Returns a batch, and where the partitions end whose last record is in it or was before.

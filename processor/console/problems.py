@@ -28,7 +28,7 @@ CODES: Final = {
     "request_entity_too_large": "413: the body has more than 65,536 bytes.",
     "invalid_request": "422: a field, parameter or header is not as described; `errors` names each place.",
     "key_reused": "422: this `Idempotency-Key` was used for another change. Use a new one.",
-    "not_stored": "503: Kafka did not answer, the change may be made all the same. Repeat it with the same `Idempotency-Key`.",
+    "not_stored": "503: Kafka did not answer; the change may be made all the same. Repeat it with the same key.",
     "database_unavailable": "503: the console's database does not answer. Try again after `Retry-After`.",
     "internal_error": "500: a fault of the console, which its log explains.",
     "signed_out": "Pages only, 303 to the sign-in: there is no session, or it has ended.",

@@ -5,6 +5,7 @@ also are the fence: they change only from the value that this writer last saw, s
 database the slower stops.
 """
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -88,13 +89,15 @@ class ReadModel:
             _execute(connection, self._statements.accounts, list(changes.accounts.values()))
             _execute(connection, self._statements.users, list(changes.users.values()))
             _execute(connection, self._statements.notices, changes.notices)
-            _execute(connection, self._statements.outcomes, list(changes.outcomes.values()))
+            stored_ms = int(time.time() * 1000)
+            outcomes = [{**outcome, "stored_ms": stored_ms} for outcome in changes.outcomes.values()]
+            _execute(connection, self._statements.outcomes, outcomes)
         self._offsets |= changes.offsets
 
     def prune(self, before_ms: int) -> int:
         """Deletes some entries and notices recorded before a time; returns how many. Daily sums stay.
 
-        Users who have not used their own minutes since go at once: there are a few of them when a month begins.
+        Users who have not used their own minutes since, and outcomes of commands, go at once: they are few.
         """
         gone = 0
         with self._engine.begin() as connection:
@@ -105,6 +108,7 @@ class ReadModel:
                 gone += connection.execute(delete(table).where(age < (before_ms if cut is None else cut))).rowcount
             month = month_of(datetime.fromtimestamp(before_ms / 1000, UTC))
             connection.execute(delete(USER_POOLS).where(USER_POOLS.c.month < month))
+            connection.execute(delete(OUTCOMES).where(OUTCOMES.c.stored_ms < before_ms))
         return gone
 
     def clear(self) -> None:

@@ -88,5 +88,6 @@ Within = Annotated[Scope, Depends(scope)]
 def require(within: Scope, role: Role) -> None:
     """Checks that the caller has a role. Problem 403 otherwise."""
     if within.who.role < role:
+        within.state.access.refused(within.who, within.tenant, needs=role.label)
         said = f"This needs the role {role.label}; you have {within.who.role.label}. Ask an operator."
         raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", said)

@@ -50,6 +50,11 @@ class Options(NamedTuple):
     provider: Provider | None
 
 
+def is_local(host: str) -> bool:
+    """Tells whether only this machine can reach an address."""
+    return host in ("127.0.0.1", "::1", "localhost")
+
+
 def database_urls(given: str | None, directory: Path) -> tuple[str, str]:
     """Returns where the read model and the access store are: two SQLite files unless a database is given."""
     if given is not None:
@@ -81,10 +86,9 @@ def _serve(
         model.clear()
     clock = partial(datetime.now, UTC)
     access, queries, signal = open_access(options.access_url), Queries(engine), ChangeSignal()
-    follower = Follower(conf, model, options.retention_days, signal.stored)
+    follower = Follower(conf, model, options.retention_days, signal.stored, access.prune)
     base = (options.public_url or f"http://{options.host}:{options.port}").rstrip("/")
-    local = options.host in ("127.0.0.1", "::1", "localhost")
-    link = OneTimeLink(lambda token: say(f"{base}/login?token={token}")) if local else None
+    link = OneTimeLink(lambda token: say(f"{base}/login?token={token}")) if is_local(options.host) else None
     state = State(
         queries=queries,
         access=access,

@@ -85,6 +85,8 @@ OUTCOMES: Final = Table(
     Column("status", String(16), nullable=False),
     Column("reason", String(64)),
     Column("revision", BigInteger),
+    Column("stored_ms", BigInteger, nullable=False),
+    Index("outcomes_by_age", "stored_ms"),
 )
 """What became of account commands: `applied`, with the ledger entry where there is one, or `rejected` and why."""
 

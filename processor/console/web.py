@@ -61,4 +61,4 @@ def create_app(state: State) -> ASGIApp:
             https_only=state.secure_cookies,
         )
     app.mount("/static", StaticFiles(directory=STATIC))
-    return Guard(EncodedPaths(app))
+    return Guard(EncodedPaths(app), tls=state.secure_cookies)

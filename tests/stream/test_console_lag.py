@@ -22,7 +22,9 @@ CYCLES = 17
 
 def meter(brokers: str, name: str) -> Callable[[str], None]:
     """Returns what funds a tenant: each time one entry and one account, in a transaction of their own."""
-    producer = Producer({"bootstrap.servers": brokers, "transactional.id": name, "partitioner": "murmur2_random"})
+    producer = Producer(
+        {"bootstrap.servers": brokers, "transactional.id": name, "partitioner": "murmur2_random", "log_level": 0}
+    )
     producer.init_transactions(60)
 
     def fund(tenant: str) -> None:

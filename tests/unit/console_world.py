@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine
 
-from processor.console.access import METADATA, Principal, Role, open_access
+from processor.console.access import Principal, Role, open_access
+from processor.console.access_tables import METADATA
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands
 from processor.console.database import connect

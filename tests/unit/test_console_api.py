@@ -403,7 +403,7 @@ def test_a_thousand_readers_at_once_see_whole_batches_while_the_read_model_fills
 def test_the_description_is_openapi_3_1_and_names_every_route(console: Console) -> None:
     described = console.client().get("/v1/openapi.json").json()
     assert described["openapi"].startswith("3.1.")
-    assert len(described["paths"]) == 18
+    assert len(described["paths"]) == 19
     assert all("401" in operation["responses"] for path in described["paths"].values() for operation in path.values())
 
 

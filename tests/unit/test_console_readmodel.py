@@ -1,5 +1,6 @@
 """The read model holds what the topics say, each record once, whatever interrupts it."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -121,6 +122,16 @@ def test_outcomes_tell_applied_and_rejected_commands_apart(world: ConsoleWorld) 
             (settings.id, "applied", None, None),
         ]
     )
+
+
+def test_outcomes_are_forgotten_after_the_retention(world: ConsoleWorld) -> None:
+    command = funded(50)
+    world.tell(command)
+    queries, now_ms = Queries(world.engine), time.time_ns() // 1_000_000
+    world.model.prune(now_ms - 3_600_000)
+    assert queries.outcome(TENANT, command.id) is not None
+    world.model.prune(now_ms + 3_600_000)
+    assert queries.outcome(TENANT, command.id) is None
 
 
 def test_a_command_that_the_next_one_replaces_at_once_was_applied_all_the_same(world: ConsoleWorld) -> None:

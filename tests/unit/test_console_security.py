@@ -6,16 +6,21 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import create_engine, func, select, text, update
+from alembic import command
+from markupsafe import escape
+from sqlalchemy import create_engine, func, select
 
 from processor.console import access, signin
 from processor.console.access import Principal, Role
+from processor.console.access_tables import METADATA, TOKENS
+from processor.console.database import alembic
 from processor.console.guard import MAX_BODY_BYTES
+from processor.console.oidc import Oidc, Provider
 from processor.console.signin import RateLimit
 from processor.console.tables import ACCOUNTS
 from processor.console.web import create_app
-from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded, row, tariff
-from tests.unit.console_world import Console
+from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded, licences, row, tariff
+from tests.unit.console_world import Browser, Console
 
 API = f"/v1/accounts/{TENANT}"
 PAGE = f"/tenants/{TENANT}"
@@ -124,9 +129,56 @@ def test_the_scopes_of_an_earlier_version_are_migrated(tmp_path: Path) -> None:
     for name, tenants in scopes.items():
         store.add_token(Principal(name, Role.VIEWER, tenants), 1)
     with create_engine(url).begin() as connection:
-        connection.execute(update(access.TOKENS).values(tenants=access.TOKENS.c.name))  # as they were kept then
-        connection.execute(text("UPDATE alembic_access SET version_num = '0001'"))
+        command.downgrade(alembic(connection, "access", METADATA), "0001")
+        assert all(row.tenants == row.name for row in connection.execute(select(TOKENS)))  # as they were kept then
     assert {who.name: who.tenants for who, _ in access.open_access(url).tokens()} == scopes
+
+
+def actions(console: Console, role: Role, *tenants: str) -> list[tuple[str, str]]:
+    """What `GET /v1/audit` shows, oldest first, read in small pages."""
+    client, found, cursor = console.client(role, *tenants), [], None
+    while True:
+        asked = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/v1/audit", params=asked).json()
+        found += [(entry["actor"], entry["action"]) for entry in page["items"] if entry["action"] != "token_added"]
+        if (cursor := page["next_cursor"]) is None:
+            return found[::-1]
+
+
+def test_sign_ins_and_refusals_are_in_the_audit_trail_for_who_may_see_every_tenant(console: Console) -> None:
+    client, token = console.client(), console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    assert client.post("/login", data={"token": "guess"}).status_code == 401
+    client.post("/login", data={"token": token})
+    csrf = re.search(r'name="csrf" value="([^"]+)"', client.get(PAGE).text)
+    assert csrf is not None
+    client.post(f"{PAGE}/funds", data={"csrf": csrf[1], "key": "k", "amount": "60"})
+    client.post("/logout", data={"csrf": csrf[1]})
+    console.access.revoke_token("finance")
+    happened = [
+        ("", "sign_in_failed"),
+        ("finance", "signed_in"),
+        ("finance", "refused"),
+        ("finance", "signed_out"),
+        (access.COMMAND_LINE, "token_revoked"),
+    ]
+    assert actions(console, Role.OPERATOR) == happened
+    assert actions(console, Role.OPERATOR, TENANT) == [("finance", "refused")]
+    assert console.client(Role.BILLING_ADMIN).get("/v1/audit").status_code == 403
+
+
+def test_what_is_older_than_the_retention_is_forgotten(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    who = Principal("finance", Role.OPERATOR, None)
+    token = console.access.add_token(who, 1)
+    assert console.access.request(who, TENANT, "credits.funded.v1", "old", "{}")
+    now = access.now_ms()
+    monkeypatch.setattr(access, "now_ms", lambda: now + 100_000_000)
+    assert console.access.request(who, TENANT, "credits.funded.v1", "new", "{}")
+    console.access.prune(now + 1)
+    assert [entry["command_id"] for entry in console.access.audit(None, None, 10).items] == ["new"]
+    assert [console.access.requested(TENANT, command_id) for command_id in ("old", "new")] == [False, True]
+    monkeypatch.undo()
+    assert console.access.holder(token) is None  # it had expired
+    assert console.access.tokens() == []
 
 
 def test_secrets_are_stored_as_hashes_only(console: Console, tmp_path: Path) -> None:
@@ -220,6 +272,7 @@ def test_behind_tls_the_cookie_is_secure(console: Console) -> None:
     console.app = create_app(console.state._replace(secure_cookies=True))
     answer = console.client().post("/login", data={"token": console.links[-1]})
     assert "Secure" in answer.headers["set-cookie"]
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
 def test_signing_out_ends_the_session(console: Console) -> None:
@@ -292,22 +345,47 @@ def test_every_answer_forbids_inline_scripts_frames_and_sniffing(console: Consol
         assert (headers["x-frame-options"], headers["x-content-type-options"]) == ("DENY", "nosniff")
 
 
+def is_only_text(page: str) -> bool:
+    tags = re.sub(r"\"[^\"]*\"|>[^<]*<", "", page)
+    return "<script>alert" not in page and "<img" not in page and not re.search(r"\son\w+=", tags)
+
+
 def test_no_text_becomes_markup(console: Console) -> None:
+    """Not the tenant's id, destination, deck, provider's reason, user's id nor the name of who looks."""
     world = console.world
-    world.tariff = tariff(row("44", destination=SCRIPT))
+    world.tariff = tariff(row("44", destination=SCRIPT, deck=SCRIPT))
     world.tell(funded(50, tenant_id=SCRIPT), autopay(50, 45, tenant_id=SCRIPT), call(6000, tenant_id=SCRIPT))
     in_flight = world.accounts[SCRIPT].recharge.in_flight or ""
     world.tell(decided(in_flight, "declined", tenant_id=SCRIPT, reason_code=SCRIPT))
-    browser = console.browser()
+    world.tell(licences("MCOPSTN8:GB:1", tenant_id=SCRIPT))
+    world.tell(call(60, tenant_id=SCRIPT, capability="MCOPSTN8", user_country="GB", user_id=SCRIPT))
+    browser = Browser(console, Principal(SCRIPT, Role.OPERATOR, None))
     page = "/tenants/" + SCRIPT.replace("/", "%2F").replace(" ", "%20")
-    for path in ("/", f"/?search={SCRIPT}", page, f"{page}/ledger", f"{page}/ledger/2", f"{page}?said={SCRIPT}"):
+    escaped = str(escape(SCRIPT))
+    shown = {  # how often the text is on the page at least: once it is the name of who looks
+        "/": 2,
+        f"/?search={SCRIPT}": 3,
+        page: 4,
+        f"{page}/ledger": 3,
+        f"{page}/ledger/2": 4,
+        f"{page}/ledger/3": 4,
+        f"{page}?said={SCRIPT}": 4,
+    }
+    for path, times in shown.items():
         for language in ("en", "ar"):
             answer = browser.get(path, headers={"Accept-Language": language})
             assert answer.status_code == 200, path
-            assert "alert(1)" in answer.text or "said" in path
-            assert "<script>alert" not in answer.text
-            assert "<img" not in answer.text
-            assert not re.search(r"\son\w+=", re.sub(r"\"[^\"]*\"|>[^<]*<", "", answer.text))
+            assert answer.text.count(escaped) >= times, path
+            assert is_only_text(answer.text), path
+
+
+def test_the_name_of_the_identity_provider_is_only_text(console: Console) -> None:
+    provider = Provider("https://login.example.org", "console", "", SCRIPT, "openid", "name", "groups", {}, "tenants")
+    console.app = create_app(console.state._replace(oidc=Oidc(provider, "https://credits.example.org")))
+    for path in ("/login", "/login?left=oidc", f"/login?token={SCRIPT}"):
+        page = console.client().get(path).text
+        assert str(escape(SCRIPT)) in page
+        assert is_only_text(page)
 
 
 def test_pages_have_no_inline_script_or_style(console: Console) -> None:
