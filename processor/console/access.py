@@ -73,6 +73,10 @@ class Access:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
     def add_token(self, principal: Principal, valid_days: int) -> str:
         """Makes a bearer token and returns it, the only time it is known in clear.
 

@@ -161,6 +161,8 @@ class Follower:
             ends = {(part.topic, part.partition): future.result().offset for part, future in found.items()}
         except KafkaException:
             self.lag.lose()
+            # What the client knows of the leaders is of before they went, and it does not ask again by itself.
+            self._admin = AdminClient(dict(self._conf))
         else:
             self.lag.look(ends)
 

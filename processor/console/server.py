@@ -125,6 +125,7 @@ def _serve(
         follower.stop()
         thread.join()
         engine.dispose()
+        access.close()
     if failures:
         raise failures[0]
 

@@ -94,11 +94,6 @@ def _migrated() -> tuple[bytes, bytes]:
         return model.read_bytes(), access.read_bytes()
 
 
-def sqlite_world(path: Path) -> ConsoleWorld:
-    path.write_bytes(_migrated()[0])
-    return ConsoleWorld(open_readmodel(f"sqlite:///{path}"))
-
-
 def ms(at: datetime) -> int:
     return round(at.astimezone(UTC).timestamp() * 1000)
 
@@ -106,10 +101,17 @@ def ms(at: datetime) -> int:
 class Console:
     """The web application over a world, with a meter that answers every command at once."""
 
-    def __init__(self, path: Path) -> None:
-        self.world = sqlite_world(path / "model.sqlite")
-        (path / "access.sqlite").write_bytes(_migrated()[1])
-        self.access = open_access(f"sqlite:///{path / 'access.sqlite'}")
+    def __init__(self, path: Path, url: str | None = None) -> None:
+        """Keeps its data in two SQLite files below `path`, or in one PostgreSQL database."""
+        if url is None:
+            model, access = path / "model.sqlite", path / "access.sqlite"
+            for file, empty in zip((model, access), _migrated(), strict=True):
+                file.write_bytes(empty)
+            self.world = ConsoleWorld(open_readmodel(f"sqlite:///{model}"))
+            self.access = open_access(f"sqlite:///{access}")
+        else:
+            self.world = ConsoleWorld(open_readmodel(url))
+            self.access = open_access(url)
         self.sent: list[bytes] = []
         self.answering = True
         self.address = ""
@@ -136,6 +138,10 @@ class Console:
             clock=self.clock,
         )
         self.app = create_app(self.state)
+
+    def close(self) -> None:
+        self.world.engine.dispose()
+        self.access.close()
 
     def clock(self) -> datetime:
         return self.world.now

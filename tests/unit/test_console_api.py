@@ -33,8 +33,8 @@ ACCOUNT = f"/v1/accounts/{TENANT}"
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Console:
-    made = Console(tmp_path)
+def console(empty_console: Console) -> Console:
+    made = empty_console
     made.world.tell(
         funded(50), autopay(50, 20), call(600), call(60, callee="+33140000000"), call(60, tenant_id="other")
     )

@@ -27,8 +27,8 @@ PAGE = f"/tenants/{TENANT}"
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Console:
-    made = Console(tmp_path)
+def console(empty_console: Console) -> Console:
+    made = empty_console
     made.world.tell(
         funded(50), autopay(50, 20), call(600), call(90, callee="+33140000000"), call(60, tenant_id="other")
     )

@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
+from processor.console.access_tables import METADATA as ACCESS
 from processor.console.database import UnusableDatabaseError
 from processor.console.queries import Outcome, Queries
 from processor.console.readmodel import AnotherWriterError, ReadModel, StaleReadModelError, fold, open_readmodel
@@ -17,12 +18,12 @@ from processor.console.records import Record, UnreadableRecordError, changes_of
 from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, METADATA, NOTICES, OUTCOMES
 from processor.contracts import topics
 from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded, licences
-from tests.unit.console_world import CLUSTER, PLACES, ConsoleWorld, ms, sqlite_world
+from tests.unit.console_world import CLUSTER, PLACES, Console, ConsoleWorld, ms
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> ConsoleWorld:
-    return sqlite_world(tmp_path / "model.sqlite")
+def world(empty_console: Console) -> ConsoleWorld:
+    return empty_console.world
 
 
 def test_the_read_model_equals_the_fold_of_the_ledger_and_the_account(world: ConsoleWorld) -> None:
@@ -156,10 +157,18 @@ def test_a_record_that_the_meter_would_not_write_stops_the_console(value: bytes 
         changes_of([Record(topics.LEDGER, 3, 7, value)])
 
 
-def test_the_migrations_lead_to_the_tables_of_the_code(world: ConsoleWorld) -> None:
-    with world.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": "alembic_readmodel"})
-        assert compare_metadata(context, METADATA) == []
+def test_the_migrations_lead_to_the_tables_of_the_code(empty_console: Console) -> None:
+    sets = {"readmodel": (empty_console.world.engine, METADATA), "access": (empty_console.access._engine, ACCESS)}
+    for name, (engine, metadata) in sets.items():
+        (other,) = sets.keys() - {name}
+        others = {*sets[other][1].tables, f"alembic_{other}"}  # in PostgreSQL beside ours
+
+        def ours(_item: object, table: str | None, kind: str, *_: object, others: set[str] = others) -> bool:
+            return kind != "table" or table not in others
+
+        with engine.connect() as connection:
+            opts = {"version_table": f"alembic_{name}", "include_object": ours}
+            assert compare_metadata(MigrationContext.configure(connection, opts=opts), metadata) == []
 
 
 def test_a_database_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
