@@ -330,4 +330,5 @@ def test_open_pages_look_once_when_their_tenant_changes_and_never_for_others(con
         return await asyncio.gather(*streams)
 
     assert len({*asyncio.run(scenario(30))}) == 1
+    assert asyncio.run(pages.live(reader, scope)).headers["x-accel-buffering"] == "no"
     assert queries.looks == 2
