@@ -202,7 +202,7 @@ def test_an_operator_adjusts_sets_licences_and_resets(
         accessible(page)
         page.locator("#reset-form").get_by_role("button", name=words["reset now"], exact=True).click()
         expect(done).to_be_visible()
-    actions = [entry["action"] for entry in console.access.audit(TENANT, 10)]
+    actions = [entry["action"] for entry in console.access.audit(frozenset({TENANT}), None, 10).items]
     assert actions == ["credits.recharge.reset.v1", "credits.licences.set.v1", "credits.adjusted.v1"]
 
 
