@@ -19,22 +19,12 @@ import structlog
 
 from processor.contracts.decks import load_decks
 from processor.domain.tariff import Tariff
-from processor.stream.rates import Rates, Result
+from processor.stream.rates import Rates, Unobserved
 
 SIZES = (10_000, 100_000, 1_000_000)
 CODES = ("1", "7", "33", "34", "39", "44", "49", "86", "91", "234", "353", "420", "971")
 LOOKUPS = 100_000
 TICK_S = 0.001
-
-
-class Nobody:
-    """Watches nothing."""
-
-    def tariff_in_use(self, tariff: Tariff) -> None:
-        """Is not interested."""
-
-    def rates_reloaded(self, result: Result) -> None:
-        """Is not interested."""
 
 
 def write_deck(path: Path, rows: int, pick: random.Random) -> list[str]:
@@ -67,7 +57,7 @@ def find_us(tariff: Tariff, prefixes: list[str], pick: random.Random) -> float:
 
 async def delay_ms(path: Path, load: Callable[[], Tariff]) -> float:
     """Reloads a changed deck; returns by how much the loop is late then, at the 99th percentile."""
-    rates = Rates([path], load, Nobody(), 0)
+    rates = Rates([path], load, Unobserved(), 0)
     with path.open("a") as file:
         file.write("\n")  # another version of the same prices
     used: list[Tariff] = []

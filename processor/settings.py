@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     console_retention_days: int = Field(
         400, ge=1, le=3650, description="the console keeps single entries for so long, like ledger.v1; daily sums stay"
     )
+    console_trusted_proxies: str = Field(
+        "",
+        description="addresses or networks of proxies before the console, comma-separated; they say who the client is",
+    )
     console_oidc_issuer: str = Field(
         "", description="the console's OpenID Connect provider, https://…, exactly as its own description names it"
     )

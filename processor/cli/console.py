@@ -56,9 +56,9 @@ def console(
 ) -> None:
     """The administrator's page and the HTTP API.
 
-    Follows account.state.v1, ledger.v1 and notifications.v1 into a database and writes account.commands.v1. On this
-    machine alone it prints a link that signs an operator in, once; the next link is printed when it is used. For
-    everybody else there are tokens: `credits console token add`.
+    Follows account.state.v1, user.pools.v1, ledger.v1 and notifications.v1 into a database and writes
+    account.commands.v1. On this machine alone it prints a link that signs an operator in, once; the next link is
+    printed when it is used. For everybody else there are tokens: `credits console token add`.
 
     \b
     Example:
@@ -157,9 +157,17 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
     from processor.console.records import UnreadableRecordError
     from processor.contracts.decks import DeckError, load_decks
     from processor.domain.tariff import Tariff
+    from processor.observability import logging as log_setup
+    from processor.stream.rates import Rates, Unobserved
 
+    log_setup.configure()
     try:
-        tariff = Tariff(load_decks(settings.rates, settings.default_currency), settings.policy)
+        rates = Rates(
+            settings.rates,
+            lambda: Tariff(load_decks(settings.rates, settings.default_currency), settings.policy),
+            Unobserved(),
+            settings.rates_poll_s,
+        )
     except (DeckError, FileNotFoundError) as error:
         raise CommandFailed(str(error)) from None
     readmodel_url, access_url = server.database_urls(settings.console_database, settings.data_dir / "console")
@@ -172,10 +180,15 @@ def _serve(settings: Settings, host: str, port: int, public_url: str | None, reb
         rebuild=rebuild,
         default_currency=settings.default_currency,
         public_url=public_url,
+        trusted_proxies=settings.console_trusted_proxies,
         provider=_provider(settings),
     )
+    if not server.is_local(host) and not (public_url or "").startswith("https:"):
+        click.echo(
+            "Warning: tokens and pages travel unencrypted. Put a proxy with TLS in front: --public-url", err=True
+        )
     try:
-        server.run(client_conf(settings), options, tariff, lambda link: click.echo(f"Console: {link}"))
+        server.run(client_conf(settings), options, rates, lambda link: click.echo(f"Console: {link}"))
     except (server.AddressUnusableError, UnusableDatabaseError, StaleReadModelError, AnotherWriterError) as error:
         raise CommandFailed(str(error)) from error
     except UnreadableRecordError as error:

@@ -5,58 +5,21 @@ model: it cannot be built again from the topics.
 """
 
 import hashlib
+import json
 import secrets
 import time
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from processor.console.access_tables import AUDIT, METADATA, REQUESTS, SESSIONS, TOKENS
 from processor.console.database import connect
+from processor.console.queries import Page, page_of
 
-METADATA: Final = MetaData()
-
-TOKENS: Final = Table(
-    "tokens",
-    METADATA,
-    Column("token_hash", String(64), primary_key=True),
-    Column("name", String(128), nullable=False, unique=True),
-    Column("role", String(16), nullable=False),
-    Column("tenants", Text, nullable=False),
-    Column("expires_ms", BigInteger, nullable=False),
-)
-SESSIONS: Final = Table(
-    "sessions",
-    METADATA,
-    Column("session_hash", String(64), primary_key=True),
-    Column("name", String(128), nullable=False),
-    Column("role", String(16), nullable=False),
-    Column("tenants", Text, nullable=False),
-    Column("csrf", String(64), nullable=False),
-    Column("expires_ms", BigInteger, nullable=False),
-)
-REQUESTS: Final = Table(
-    "requests",
-    METADATA,
-    Column("command_id", String(256), primary_key=True),
-    Column("tenant_id", String(128), nullable=False),
-    Column("fingerprint", String(64), nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
-)
-AUDIT: Final = Table(
-    "audit",
-    METADATA,
-    Column("audit_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("at_ms", BigInteger, nullable=False),
-    Column("actor", String(128), nullable=False),
-    Column("role", String(16), nullable=False),
-    Column("tenant_id", String(128), nullable=False),
-    Column("action", String(64), nullable=False),
-    Column("command_id", String(256), nullable=False),
-    Column("details", Text, nullable=False),
-    Index("audit_by_tenant", "tenant_id", "at_ms"),
-)
+COMMAND_LINE: Final = "command line"
+"""Who adds and revokes tokens: somebody who may read the settings of the database."""
 
 SESSION_MS: Final = 12 * 3_600_000
 """A working day: then a person signs in again."""
@@ -110,6 +73,10 @@ class Access:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._engine.dispose()
+
     def add_token(self, principal: Principal, valid_days: int) -> str:
         """Makes a bearer token and returns it, the only time it is known in clear.
 
@@ -121,6 +88,7 @@ class Access:
             if connection.scalar(select(TOKENS.c.name).where(TOKENS.c.name == principal.name)) is not None:
                 raise ValueError(f"there is a token named {principal.name!r} already: revoke it first")
             connection.execute(insert(TOKENS).values(row))
+            _note(connection, COMMAND_LINE, "", "token_added", details=_stored(principal))
         return token
 
     def revoke_token(self, name: str) -> bool:
@@ -129,7 +97,9 @@ class Access:
             ended = [
                 connection.execute(delete(each).where(each.c.name == name)).rowcount for each in (SESSIONS, TOKENS)
             ]
-        return sum(ended) > 0
+            if any(ended):
+                _note(connection, COMMAND_LINE, "", "token_revoked", details={"name": name})
+        return any(ended)
 
     def tokens(self) -> list[tuple[Principal, int]]:
         """Lists the tokens with the time at which each expires, without their secrets."""
@@ -139,23 +109,37 @@ class Access:
 
     def holder(self, token: str) -> Principal | None:
         """Returns who holds a bearer token; None when it is unknown or has expired."""
+        found = self._valid(token)
+        return None if found is None else found[0]
+
+    def exchange(self, token: str) -> str | None:
+        """Opens a session for who holds a bearer token; it ends with the token. None as in `holder`."""
+        found = self._valid(token)
+        return None if found is None else self.open_session(*found)
+
+    def _valid(self, token: str) -> tuple[Principal, int] | None:
         wanted = select(TOKENS).where(TOKENS.c.token_hash == _hash(token), TOKENS.c.expires_ms > now_ms())
         with self._engine.connect() as connection:
             row = connection.execute(wanted).first()
-        return None if row is None else _principal(row.name, row.role, row.tenants)
+        return None if row is None else (_principal(row.name, row.role, row.tenants), row.expires_ms)
 
-    def open_session(self, principal: Principal) -> str:
-        """Opens a session and returns the secret for its cookie; forgets sessions that have expired."""
+    def open_session(self, principal: Principal, until_ms: int | None = None) -> str:
+        """Opens a session and returns the secret for its cookie; forgets sessions that have expired.
+
+        It ends after `SESSION_MS`, or sooner at `until_ms`.
+        """
         secret, now = secrets.token_urlsafe(32), now_ms()
+        longest_ms = now + SESSION_MS
         row = {
             "session_hash": _hash(secret),
             "csrf": secrets.token_urlsafe(32),
-            "expires_ms": now + SESSION_MS,
+            "expires_ms": longest_ms if until_ms is None else min(until_ms, longest_ms),
             **_stored(principal),
         }
         with self._engine.begin() as connection:
             connection.execute(delete(SESSIONS).where(SESSIONS.c.expires_ms <= now))
             connection.execute(insert(SESSIONS).values(row))
+            _note(connection, principal.name, principal.role.label, "signed_in")
         return secret
 
     def session(self, secret: str) -> Session | None:
@@ -167,8 +151,11 @@ class Access:
 
     def close_session(self, secret: str) -> None:
         """Ends a session."""
+        wanted = SESSIONS.c.session_hash == _hash(secret)
         with self._engine.begin() as connection:
-            connection.execute(delete(SESSIONS).where(SESSIONS.c.session_hash == _hash(secret)))
+            if (row := connection.execute(select(SESSIONS).where(wanted)).first()) is not None:
+                connection.execute(delete(SESSIONS).where(wanted))
+                _note(connection, row.name, row.role, "signed_out")
 
     def request(self, who: Principal, tenant: str, action: str, command_id: str, details: str) -> bool:
         """Writes down that somebody asks for a change, before it is sent; a repetition is written down once.
@@ -176,21 +163,12 @@ class Access:
         Returns False when the same id was used for another change.
         """
         fingerprint = hashlib.sha256(f"{tenant}\0{action}\0{details}".encode()).hexdigest()
-        at_ms = now_ms()
-        row = {"command_id": command_id, "tenant_id": tenant, "fingerprint": fingerprint, "at_ms": at_ms}
-        entry = {
-            "at_ms": at_ms,
-            "actor": who.name,
-            "role": who.role.label,
-            "tenant_id": tenant,
-            "action": action,
-            "command_id": command_id,
-            "details": details,
-        }
+        row = {"command_id": command_id, "tenant_id": tenant, "fingerprint": fingerprint, "at_ms": now_ms()}
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(REQUESTS).values(row))
-                connection.execute(insert(AUDIT).values(entry))
+                entry = {"tenant_id": tenant, "action": action, "command_id": command_id, "details": details}
+                connection.execute(insert(AUDIT).values(_entry(who.name, who.role.label, **entry)))
         except IntegrityError:
             known = select(REQUESTS.c.fingerprint).where(REQUESTS.c.command_id == command_id)
             with self._engine.connect() as connection:
@@ -203,11 +181,33 @@ class Access:
         with self._engine.connect() as connection:
             return connection.scalar(wanted) is not None
 
-    def audit(self, tenant: str, limit: int) -> list[dict[str, str | int]]:
-        """Returns the newest changes that people asked for."""
-        newest = select(AUDIT).where(AUDIT.c.tenant_id == tenant).order_by(AUDIT.c.audit_id.desc()).limit(limit)
+    def failed(self, **details: str) -> None:
+        """Writes down that somebody tried to sign in and did not get in."""
+        with self._engine.begin() as connection:
+            _note(connection, "", "", "sign_in_failed", details=details)
+
+    def refused(self, who: Principal, tenant: str, **details: str) -> None:
+        """Writes down that somebody asked for what their role does not allow."""
+        with self._engine.begin() as connection:
+            _note(connection, who.name, who.role.label, "refused", tenant, details)
+
+    def audit(self, tenants: frozenset[str] | None, before: int | None, limit: int) -> Page:
+        """Returns audit entries, newest first: those about some tenants, or all; `before` is a cursor."""
+        newest = select(AUDIT).order_by(AUDIT.c.audit_id.desc()).limit(limit + 1)
+        if tenants is not None:
+            newest = newest.where(AUDIT.c.tenant_id.in_(tenants))
+        if before is not None:
+            newest = newest.where(AUDIT.c.audit_id < before)
         with self._engine.connect() as connection:
-            return [dict(row) for row in connection.execute(newest).mappings()]
+            return page_of([dict(row) for row in connection.execute(newest).mappings()], limit, "audit_id")
+
+    def prune(self, before_ms: int) -> None:
+        """Forgets what was asked for and written down before a time, and tokens and sessions that have expired."""
+        with self._engine.begin() as connection:
+            for table in (AUDIT, REQUESTS):
+                connection.execute(delete(table).where(table.c.at_ms < before_ms))
+            for table in (TOKENS, SESSIONS):
+                connection.execute(delete(table).where(table.c.expires_ms <= now_ms()))
 
 
 def now_ms() -> int:
@@ -215,14 +215,27 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _note(
+    connection: Connection, actor: str, role: str, action: str, tenant: str = "", details: dict[str, str] | None = None
+) -> None:
+    written = json.dumps(details, sort_keys=True) if details else ""
+    connection.execute(insert(AUDIT).values(_entry(actor, role, tenant_id=tenant, action=action, details=written)))
+
+
+def _entry(actor: str, role: str, **columns: str) -> dict[str, str | int]:
+    return {"at_ms": now_ms(), "actor": actor, "role": role, "command_id": "", **columns}
+
+
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _stored(principal: Principal) -> dict[str, str]:
-    tenants = "*" if principal.tenants is None else "\n".join(sorted(principal.tenants))
-    return {"name": principal.name, "role": principal.role.label, "tenants": tenants}
+    tenants = None if principal.tenants is None else sorted(principal.tenants)
+    return {"name": principal.name, "role": principal.role.label, "tenants": json.dumps(tenants)}
 
 
 def _principal(name: str, role: str, tenants: str) -> Principal:
-    return Principal(name, Role.named(role), None if tenants == "*" else frozenset(tenants.split("\n")))
+    """Reads `_stored` back: JSON, because a tenant id may hold any character; null is all of them."""
+    named = json.loads(tenants)
+    return Principal(name, Role.named(role), None if named is None else frozenset(named))

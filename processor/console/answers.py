@@ -99,6 +99,40 @@ class Pools(Items):
     licences: list[dict[str, Any]]
 
 
+class UserPools(_Document):
+    """Minutes that one user has used, as published to `user.pools.v1`."""
+
+    user_id: str
+    pools: list[dict[str, Any]]
+
+
+class Users(_Page):
+    """A page of users who share no pool."""
+
+    items: list[UserPools]
+
+
+class AuditEntry(BaseModel):
+    """Who did what through this console."""
+
+    audit_id: int
+    at_ms: int = Field(description="UTC epoch milliseconds.")
+    actor: str = Field(description="Name of the token or person; empty for somebody unknown.")
+    role: str
+    tenant_id: str = Field(description="Empty when it is about no account.")
+    action: str = Field(
+        description="Type of a command, or signed_in, sign_in_failed, signed_out, token_added, token_revoked, refused."
+    )
+    command_id: str
+    details: str = Field(description="JSON: what was asked for, or why not.")
+
+
+class Audit(_Page):
+    """A page of audit entries."""
+
+    items: list[AuditEntry]
+
+
 class Command(BaseModel):
     """What became of a command."""
 

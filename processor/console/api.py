@@ -4,21 +4,18 @@ Money is integer micros, times are RFC 3339. It takes bearer tokens only, never 
 use it on behalf of somebody.
 """
 
-import csv
-import io
 from asyncio import to_thread
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BeforeValidator
 
 from processor.console import answers
-from processor.console.access import Principal, Role
+from processor.console.access import Role
 from processor.console.asked import (
     AdjustRequest,
     AutopayRequest,
@@ -30,39 +27,20 @@ from processor.console.asked import (
 )
 from processor.console.authorization import Answer, Question, authorize
 from processor.console.commands import CommandNotStoredError, KeyReusedError
+from processor.console.csv_export import csv_lines
 from processor.console.problems import NOT_FOUND, ProblemDetails, ProblemError
-from processor.console.queries import Document, Filter, Page
-from processor.console.state import State
-from processor.console.tenants import segment_of, tenant_of
+from processor.console.queries import Filter, Page
+from processor.console.scope import Caller, Credentials, Scope, Shared, TenantPath, Within, caller, require, scope
+from processor.console.tenants import segment_of
 
 EVERY_PROBLEM: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ProblemDetails} for status in (400, 401, 403, 404, 413, 422)
+    status: {"model": ProblemDetails} for status in (400, 401, 403, 404, 413, 422, 500, 503)
 }
 COMMAND_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     202: {"model": answers.Command, "description": "Stored; the meter has not decided yet. `Location` will tell."},
     409: {"model": ProblemDetails, "description": "The meter refused it; `type` ends with its reason."},
-    503: {"model": ProblemDetails, "description": "Not stored; repeat with the same key."},
+    503: {"model": ProblemDetails, "description": "Kafka or the database did not answer; repeat with the same key."},
 }
-COLUMNS: Final = (
-    "entry_id",
-    "occurred_at",
-    "recorded_at",
-    "kind",
-    "amount_micros",
-    "balance_micros",
-    "currency",
-    "flags",
-    "decision",
-    "reason",
-    "country",
-    "destination",
-    "billed_seconds",
-    "rate_micros_per_min",
-    "connect_fee_micros",
-    "pool",
-    "pool_minutes",
-    "deck",
-)
 RECHARGE_NOTICES: Final = (
     "recharge.succeeded",
     "recharge.failed",
@@ -74,8 +52,6 @@ DEFAULT_WAIT_S: Final = 5.0
 LONGEST_WAIT_S: Final = 30.0
 
 router = APIRouter(prefix="/v1", responses=EVERY_PROBLEM)
-_bearer = HTTPBearer(auto_error=False, description="A token made with `credits console token add`.")
-
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items per page at most.")]
 After = Annotated[
     str | None,
@@ -84,77 +60,10 @@ After = Annotated[
 Number = Annotated[int | None, Query(ge=0, lt=2**63, description="`next_cursor` of the page before.")]
 
 
+UserAfter = Annotated[str, Query(max_length=256, pattern="^[^\x00]*$", description="`next_cursor` of the page before.")]
+
+
 Moment = Annotated[datetime, BeforeValidator(written_out)]
-
-
-async def state_of(request: Request) -> State:
-    """Returns what the application was made with."""
-    state: State = request.app.state.console
-    return state
-
-
-Shared = Annotated[State, Depends(state_of)]
-
-
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-
-
-def caller(state: Shared, credentials: Credentials) -> Principal:
-    """Finds out who calls. Problem 401 without a valid token."""
-    holder = state.access.holder(credentials.credentials) if credentials is not None else None
-    if holder is None:
-        raise ProblemError(
-            HTTPStatus.UNAUTHORIZED,
-            "unauthorized",
-            "Send a valid token: `Authorization: Bearer cct_…`. `credits console token add` makes one.",
-            {"WWW-Authenticate": "Bearer"},
-        )
-    return holder
-
-
-Caller = Annotated[Principal, Depends(caller)]
-TenantPath = Annotated[str, Path(description="Tenant id, percent-encoded.", min_length=1, max_length=1536)]
-
-
-class Scope(NamedTuple):
-    """One tenant, and a caller who may see it."""
-
-    tenant: str
-    who: Principal
-    state: State
-
-    def known(self) -> Document:
-        """Returns the account. Problem 404 when there is none."""
-        account = self.state.queries.account(self.tenant)
-        if account is None:
-            raise NOT_FOUND
-        return account
-
-    @property
-    def name(self) -> str:
-        """Who asks."""
-        return self.who.name
-
-    @property
-    def account(self) -> Document:
-        """The account; empty before its first record."""
-        return self.state.queries.account(self.tenant) or {}
-
-    @property
-    def currency(self) -> str:
-        """The account's, or the default for one that does not exist yet."""
-        return str(self.account.get("currency", self.state.default_currency))
-
-
-def scope(tenant: TenantPath, who: Caller, state: Shared) -> Scope:
-    """Checks that the caller may see the tenant. Problem 404 otherwise, whether it exists or not."""
-    found = tenant_of(tenant)
-    if found is None or not who.sees(found):
-        raise NOT_FOUND
-    return Scope(found, who, state)
-
-
-Within = Annotated[Scope, Depends(scope)]
 
 
 async def entries_filter(
@@ -203,9 +112,16 @@ def lots(within: Within) -> answers.Items:
 
 @router.get("/accounts/{tenant}/pools", tags=["accounts"])
 def pools(within: Within) -> answers.Pools:
-    """Minutes used from each pool by month, and the licences that fill them."""
+    """Minutes used by month from each pool that users share, and the licences that fill them."""
     found = within.known()
     return answers.Pools(items=found.get("pools") or [], licences=found.get("licences") or [])
+
+
+@router.get("/accounts/{tenant}/users", tags=["accounts"])
+def users(within: Within, cursor: UserAfter = "", limit: Limit = 50) -> answers.Users:
+    """Minutes used by month by each user who shares no pool (`MCOPSTN8`), by user id."""
+    within.known()
+    return answers.Users(**_body(within.state.queries.users(within.tenant, cursor, limit)))
 
 
 @router.get("/accounts/{tenant}/ledger", tags=["ledger"])
@@ -245,14 +161,22 @@ async def authorize_call(tenant: TenantPath, state: Shared, credentials: Credent
     # On the event loop: two look-ups by key take less time than the way to a thread and back, and a caller waits.
     within = scope(tenant, caller(state, credentials), state)
     document = within.state.queries.account_document(within.tenant)
-    return authorize(document, question, within.state.tariff, within.state.clock())
+    own = partial(within.state.queries.user_document, within.tenant)
+    return authorize(document, question, within.state.rates.tariff, within.state.clock(), own)
 
 
 @router.get("/accounts/{tenant}/audit", tags=["console"])
-def audit(within: Within, limit: Limit = 50) -> answers.Items:
-    """Changes that people asked this console for, newest first. For operators."""
-    _require(within, Role.OPERATOR)
-    return answers.Items(items=within.state.access.audit(within.tenant, limit))
+def audit(within: Within, cursor: Number = None, limit: Limit = 50) -> answers.Audit:
+    """Changes to one account that people asked this console for, or were refused, newest first. For operators."""
+    require(within, Role.OPERATOR)
+    return answers.Audit(**_body(within.state.access.audit(frozenset({within.tenant}), cursor, limit)))
+
+
+@router.get("/audit", tags=["console"])
+def everything(state: Shared, who: Caller, cursor: Number = None, limit: Limit = 50) -> answers.Audit:
+    """The same of every account that the caller may see; with all tenants, also sign-ins and tokens. For operators."""
+    require(Scope("", who, state), Role.OPERATOR)
+    return answers.Audit(**_body(state.access.audit(who.tenants, cursor, limit)))
 
 
 class Ask(NamedTuple):
@@ -334,7 +258,7 @@ async def send(within: Scope, key: str | None, wait_s: float, role: Role, kind: 
 
     Problems: 403 for a lesser role, 422 for a key that was used otherwise, 503 when Kafka does not take the command.
     """
-    _require(within, role)
+    await to_thread(require, within, role)
     commands = within.state.commands
     try:
         data = await to_thread(body.data, within)
@@ -351,37 +275,12 @@ async def send(within: Scope, key: str | None, wait_s: float, role: Role, kind: 
     return answers.command(command_id, await commands.outcome(within.tenant, command_id, wait_s))
 
 
-def csv_lines(entries: Iterable[Document]) -> Iterator[str]:
-    """Writes entries as CSV; a cell that a spreadsheet would take for a formula is quoted as text."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for entry in entries:
-        flat = {**(entry.get("usage") or {}), **entry, "flags": " ".join(entry.get("flags") or [])}
-        writer.writerow([_cell(flat.get(column)) for column in COLUMNS])
-        if buffer.tell() > 16_384:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
 def _body(page: Page) -> dict[str, Any]:
     return {"items": page.items, "next_cursor": page.next_cursor}
 
 
 def _aware(at: datetime | None) -> datetime | None:
     return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
-
-
-def _require(within: Scope, role: Role) -> None:
-    if within.who.role < role:
-        said = f"This needs the role {role.label}; you have {within.who.role.label}. Ask an operator."
-        raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", said)
 
 
 def _wait_s(prefer: str | None) -> float:

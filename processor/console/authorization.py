@@ -4,15 +4,19 @@ The answer is the meter's own: the rules of `processor.domain` are run on a copy
 be reported at its end. Nothing here decides about money, so the answer and the later charge cannot disagree.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from functools import cache
+from typing import Any, Final, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from phonenumbers.shortnumberinfo import is_emergency_number
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from processor.console.asked import EARLIEST, LATEST, Moment
 from processor.domain.account import Account
-from processor.domain.errors import InputRejected
+from processor.domain.corrections import Allocation, Memory
+from processor.domain.errors import InputRejected, InvariantViolated
 from processor.domain.ledger import Entry
 from processor.domain.messages import (
     CallData,
@@ -24,19 +28,27 @@ from processor.domain.messages import (
     NumberType,
 )
 from processor.domain.metering import apply
+from processor.domain.pools import PLANS, PoolUse, UserPools
 from processor.domain.tariff import Tariff
+from processor.domain.usage import INBOUND_CALLS, INBOUND_CONFERENCE_LEGS
 
 LONGEST_S: Final = 86_400
 """No call is authorized for more than a day at once; it is asked about again while it lasts."""
 
-VENDOR_CODES: Final = {"balance_not_found": 580406, "tenant_not_enabled": 580462, "user_not_licensed": 580464}
+VENDOR_CODES: Final = {"balance_not_found": 580406, "user_not_licensed": 580464}
 """What the vendor's telephony platform calls these refusals."""
 
 
-class Question(BaseModel):
-    """A leg that is about to begin. One of `call_type` and `leg_kind` (a conference's) says what it is."""
+_ONE_OF: Final[list[Any]] = [
+    {"required": [given], "properties": {given: {"type": "string"}, other: {"type": "null"}}}
+    for given, other in (("call_type", "leg_kind"), ("leg_kind", "call_type"))
+]
 
-    model_config = ConfigDict(extra="forbid")
+
+class Question(BaseModel):
+    """A leg that is about to begin. Either `call_type` or `leg_kind` (a conference's) says what it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": _ONE_OF})
 
     call_type: CallType | None = Field(default=None, description="Direction of a call and how it came about.")
     leg_kind: LegKind | None = Field(default=None, description="How a participant is connected to a conference.")
@@ -46,10 +58,18 @@ class Question(BaseModel):
         default="anybody", min_length=1, max_length=256, description="User, or the conference's organizer."
     )
     payer_country: str = Field(default="US", pattern="^[A-Z]{2}$", description="Usage location of the payer's licence.")
-    capability: str | None = Field(default=None, min_length=1, max_length=256, description="The payer's plan (SKU).")
+    capability: str | None = Field(
+        default=None, min_length=1, max_length=256, description="The payer's plan (SKU).", examples=list(PLANS)
+    )
     credits_licensed: StrictBool = Field(description="Whether the payer has the communications credits licence.")
     emergency: StrictBool = False
     at: Moment | None = Field(default=None, description="Start of the call; now unless given.")
+
+    @model_validator(mode="after")
+    def _is_a_call_or_a_conference(self) -> Self:
+        if (self.call_type is None) == (self.leg_kind is None):
+            raise ValueError("give one of call_type and leg_kind")
+        return self
 
 
 class Answer(BaseModel):
@@ -64,15 +84,24 @@ class Answer(BaseModel):
     longest_s: int = Field(default=0, description="How long pool and balance last; a day at most, then ask again.")
 
 
-def authorize(document: str | None, question: Question, tariff: Tariff, now: datetime) -> Answer:
-    """Answers for one tenant; `document` is its account's JSON, None when it has none."""
-    if question.emergency or question.call_type == "dr_emergency_out":
+def authorize(
+    document: str | None,
+    question: Question,
+    tariff: Tariff,
+    now: datetime,
+    own: Callable[[str], str | None] = lambda _user_id: None,
+) -> Answer:
+    """Answers for one tenant; `document` is its account's JSON, None when it has none.
+
+    `own` finds the JSON about the minutes of a user who shares no pool; it is asked only when the answer depends on it.
+    """
+    if _is_emergency(question):
         return Answer(allowed=True, reason="emergency", paid_by="nobody", longest_s=LONGEST_S)
     if document is None:
         return _refused("balance_not_found")
     if question.at is not None and not EARLIEST <= question.at < LATEST:
         return _refused("too_old" if question.at < EARLIEST else "in_future")
-    case = _Case(document, question, tariff, now)
+    case = _Case(document, question, tariff, now, _Users(own))
     try:
         first = case.charge(1)
     except InputRejected as rejected:
@@ -100,6 +129,14 @@ def authorize(document: str | None, question: Question, tariff: Tariff, now: dat
     )
 
 
+def _is_emergency(question: Question) -> bool:
+    """Tells whether help is called, also where the caller does not say so: then nothing else is asked."""
+    if question.emergency or question.call_type == "dr_emergency_out":
+        return True
+    inbound = question.call_type in INBOUND_CALLS or question.leg_kind in INBOUND_CONFERENCE_LEGS
+    return not inbound and is_emergency_number(question.number, question.payer_country)
+
+
 def _refused(reason: str, rate: int = 0, fee: int = 0) -> Answer:
     return Answer(
         allowed=False,
@@ -120,10 +157,28 @@ def _last(holds: Any, beyond: int) -> int:
     return low
 
 
+class _Users:
+    """What the meter remembers beside the account, as a copy: the counters of the one user who is about to call."""
+
+    def __init__(self, own: Callable[[str], str | None]) -> None:
+        self._own = cache(own)
+
+    def original(self, source: str, event_id: str) -> Allocation | None:
+        """Raises `InvariantViolated`: a question corrects nothing."""
+        raise InvariantViolated(f"a question looks for the charge of {event_id!r} from {source!r}")
+
+    def own_pools(self, tenant_id: str, user_id: str) -> list[PoolUse]:
+        """Returns the user's counters, each time anew: every length that is tried begins with the same minutes."""
+        del tenant_id
+        found = self._own(user_id)
+        return [] if found is None else msgspec.json.decode(found, type=UserPools).pools
+
+
 class _Case:
     """One question: what would the meter do if the leg lasted so long?"""
 
-    def __init__(self, document: str, question: Question, tariff: Tariff, now: datetime) -> None:
+    def __init__(self, document: str, question: Question, tariff: Tariff, now: datetime, memory: Memory) -> None:
+        self._memory = memory
         self._document = document.encode()
         self._question = question
         self._tariff = tariff
@@ -139,7 +194,8 @@ class _Case:
     def charge(self, seconds: int) -> Entry:
         """Returns the ledger entry that a leg of this length would have. Raises `InputRejected`."""
         ended_at = self._started_at + timedelta(seconds=seconds)
-        outcome = apply(self._decode(self._document), self._message(seconds, ended_at), self._tariff, ended_at)
+        account, message = self._decode(self._document), self._message(seconds, ended_at)
+        outcome = apply(account, message, self._tariff, ended_at, self._memory)
         return next(entry for entry in outcome.entries if entry.kind == "charge")
 
     @staticmethod
@@ -167,12 +223,13 @@ class _Case:
                 credits_licensed=asked.credits_licensed,
             )
             return ConferenceUsage(specversion="1.0", id="?", source="?", data=conference)
+        assert asked.call_type is not None  # noqa: S101 - the question has one of the two
         call = CallData(
             tenant_id="?",
             call_id="?",
             leg_id="?",
             record_kind="final",
-            call_type=asked.call_type or "user_out",
+            call_type=asked.call_type,
             caller="",
             callee=asked.number,
             number_type=asked.number_type,

@@ -98,13 +98,14 @@ class Commands:
     async def outcome(self, tenant: str, command_id: str, timeout_s: float) -> Outcome | None:
         """Waits for what became of a command; None when the meter has not decided in time."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            seen = self._signal.count
-            found = await asyncio.to_thread(self._queries.outcome, tenant, command_id)
-            left = deadline - time.monotonic()
-            if found is not None or left <= 0:
-                return found
-            await self._signal.wait(seen, left)
+        with self._signal.watch(tenant) as watch:
+            while True:
+                seen = watch.count
+                found = await asyncio.to_thread(self._queries.outcome, tenant, command_id)
+                left = deadline - time.monotonic()
+                if found is not None or left <= 0:
+                    return found
+                await watch.wait(seen, left)
 
 
 def command_id_of(who: Principal, tenant: str, key: str) -> str:

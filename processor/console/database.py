@@ -6,7 +6,7 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -36,7 +36,8 @@ def connect(url: str, tables: str, metadata: MetaData) -> Engine:
         else:
             engine = create_engine(parsed, paramstyle="named", connect_args={"timeout": 30}, pool_size=POOL)
             event.listen(engine, "connect", _prepare)
-        _migrate(engine, tables, metadata)
+        with engine.begin() as connection:
+            command.upgrade(alembic(connection, tables, metadata), "head")
     except ImportError as error:
         raise UnusableDatabaseError(
             'PostgreSQL needs an extra: pip install "communication-credits[postgres]"'
@@ -59,13 +60,13 @@ def _prepare(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA cache_size = -65536")
 
 
-def _migrate(engine: Engine, tables: str, metadata: MetaData) -> None:
+def alembic(connection: Connection, tables: str, metadata: MetaData) -> Config:
+    """Returns what Alembic's commands need to know about one set of tables."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("version_locations", str(MIGRATIONS / tables))
     config.set_main_option("path_separator", "os")
     config.attributes["metadata"] = metadata
     config.attributes["version_table"] = f"alembic_{tables}"
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    return config

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from processor.console.lag import Lag
 from processor.console.readmodel import Place, ReadModel, StaleReadModelError
 from processor.console.records import FOLLOWED, Record, changes_of
 
@@ -18,45 +19,36 @@ TAKE: Final = 250
 """Records taken at once: meanwhile no request can run, because the client library makes its objects in one go."""
 POLL_S: Final = 0.2
 CONNECT_S: Final = 10.0
+LOOK_EVERY_S: Final = 5.0
+LOOK_WITHIN_S: Final = 3.0
 PRUNE_EVERY_S: Final = 60.0
 
 _RIDDEN_OUT: Final = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT)  # noqa: SLF001
-"""librdkafka connects again by itself; meanwhile the pages show what is stored, and the lag."""
-
-
-class Lag:
-    """How far the read model is behind the topics, in records; unknown until every partition has answered."""
-
-    def __init__(self) -> None:
-        self._behind: dict[Place, int] = {}
-        self._places = 0
-        self.stored = 0
-
-    def begin(self, places: int) -> None:
-        """Says how many partitions there are."""
-        self._places = places
-
-    def note(self, place: Place, behind: int) -> None:
-        """Notes the distance of one partition."""
-        self._behind[place] = behind
-
-    @property
-    def records(self) -> int | None:
-        """Records that are committed and not yet in the read model; None until it is known."""
-        return None if len(self._behind) < self._places or not self._places else sum(self._behind.values())
+"""librdkafka connects again by itself; meanwhile the pages show what is stored, and that the lag is unknown."""
 
 
 class Follower:
-    """Runs in a thread of its own; `failure` holds what ended it, `stored` is called after every commit."""
+    """Runs in a thread of its own; `stored` is called after every commit with the tenants that it was about.
+
+    `forget` is called now and then with the time (ms) before which the retention has ended.
+    """
 
     def __init__(
-        self, conf: dict[str, Any], model: ReadModel, retention_days: int, stored: Callable[[], None] = lambda: None
+        self,
+        conf: dict[str, Any],
+        model: ReadModel,
+        retention_days: int,
+        stored: Callable[[set[str]], None] = lambda _tenants: None,
+        forget: Callable[[int], None] = lambda _before_ms: None,
     ) -> None:
         self._conf = conf
         self._model = model
         self._retention_ms = retention_days * 86_400_000
         self._stored = stored
+        self._forget = forget
         self._stop = threading.Event()
+        self._admin = AdminClient(dict(conf))
+        self._places: list[Place] = []
         self.lag = Lag()
 
     def stop(self) -> None:
@@ -68,8 +60,7 @@ class Follower:
 
         Raises `KafkaException`, `StaleReadModelError`, `AnotherWriterError` and `UnreadableRecordError`.
         """
-        cluster_id, places = self._cluster()
-        self.lag.begin(len(places))
+        cluster_id, self._places = self._cluster()
         consumer = Consumer(
             {
                 **self._conf,
@@ -80,17 +71,19 @@ class Follower:
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": 32_768,
+                "error_cb": self._heard,
             }
         )
         try:
-            starts = self._model.start(cluster_id, places)
-            consumer.assign([TopicPartition(*place, starts[place] or OFFSET_BEGINNING) for place in places])
+            starts = self._model.start(cluster_id, self._places)
+            self.lag.begin({place: starts[place] for place in self._places})
+            consumer.assign([TopicPartition(*place, starts[place] or OFFSET_BEGINNING) for place in self._places])
             self._follow(consumer)
         finally:
             consumer.close()
 
     def _cluster(self) -> tuple[str, list[Place]]:
-        found = AdminClient(dict(self._conf)).list_topics(timeout=CONNECT_S)
+        found = self._admin.list_topics(timeout=CONNECT_S)
         places = []
         for topic in FOLLOWED:
             if topic not in found.topics:
@@ -100,48 +93,86 @@ class Follower:
 
     def _follow(self, consumer: Consumer) -> None:
         prune_at = time.monotonic()
+        look_at = prune_at + LOOK_EVERY_S
         while not self._stop.is_set():
-            records = self._take(consumer)
+            records, ended = self._take(consumer)
             if records:
                 changes = changes_of(records)
                 self._model.store(changes)
                 self.lag.stored += len(records)
-                for (topic, partition), reached in changes.offsets.items():
-                    self._note(consumer, topic, partition, reached)
-                self._stored()
-            elif time.monotonic() >= prune_at:
-                before_ms = int(time.time() * 1000) - self._retention_ms
-                while self._model.prune(before_ms) and not self._stop.is_set():
-                    pass
+                for place, reached in changes.offsets.items():
+                    self._note(consumer, place, reached)
+                self._stored(changes.tenants)
+            for place, end in ended.items():
+                self.lag.reach(place, end, end)
+            now = time.monotonic()
+            if records or ended:
+                look_at = now + LOOK_EVERY_S
+            elif now >= look_at:
+                self._look()
+                look_at = time.monotonic() + LOOK_EVERY_S
+            if now >= prune_at and not self._prune():
                 prune_at = time.monotonic() + PRUNE_EVERY_S
 
-    def _take(self, consumer: Consumer) -> list[Record]:
-        """Waits for the first message only: librdkafka's own batch call would wait for all of them."""
+    def _prune(self) -> bool:
+        """Deletes a little of what is too old, between two batches; tells whether there may be more."""
+        before_ms = int(time.time() * 1000) - self._retention_ms
+        if self._model.prune(before_ms):
+            return True
+        self._forget(before_ms)
+        return False
+
+    def _take(self, consumer: Consumer) -> tuple[list[Record], dict[Place, int]]:
+        """Returns a batch, and where the partitions end whose last record is in it or was before.
+
+        Waits for the first message only: librdkafka's own batch call would wait for all of them.
+        """
         first = consumer.poll(POLL_S)
         if first is None:
-            return []
+            return [], {}
         messages = [first]
         while len(messages) < BATCH and (more := consumer.consume(TAKE, 0)):
             messages += more
-        records = []
+        records: list[Record] = []
+        ended: dict[Place, int] = {}
         for message in messages:
-            error = message.error()
+            error, place = message.error(), (message.topic(), message.partition())
             if error is None:
-                records.append(Record(message.topic(), message.partition(), message.offset(), message.value()))
+                records.append(Record(*place, message.offset(), message.value()))
+                ended.pop(place, None)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
+                ended[place] = message.offset()
             else:
-                self._judge(message, error)
-        return records
+                _judge(error)
+        return records, ended
 
-    def _judge(self, message: Message, error: KafkaError) -> None:
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - that is its public name
-            self.lag.note((message.topic(), message.partition()), 0)
-        elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):  # noqa: SLF001
-            raise StaleReadModelError("the topics no longer hold the records that follow the read model")
-        elif error.code() not in _RIDDEN_OUT and not error.retriable():
-            raise KafkaException(error)
+    def _note(self, consumer: Consumer, place: Place, reached: int) -> None:
+        with suppress(KafkaException):  # the end is not known before the first fetch
+            _, end = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            self.lag.reach(place, reached, end)
 
-    def _note(self, consumer: Consumer, topic: str, partition: int, reached: int) -> None:
-        with suppress(KafkaException):  # the distance is not known before the first fetch
-            _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            # Transaction markers occupy offsets too: the end of the partition, when it is reached, says zero.
-            self.lag.note((topic, partition), max(high - reached, 0))
+    def _look(self) -> None:
+        """Asks where the topics end: when nothing arrives, that alone tells an idle meter from a lost connection."""
+        wanted = {TopicPartition(*place): OffsetSpec.latest() for place in self._places}
+        try:
+            found = self._admin.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=LOOK_WITHIN_S
+            )
+            ends = {(part.topic, part.partition): future.result().offset for part, future in found.items()}
+        except KafkaException:
+            self.lag.lose()
+            # What the client knows of the leaders is of before they went, and it does not ask again by itself.
+            self._admin = AdminClient(dict(self._conf))
+        else:
+            self.lag.look(ends)
+
+    def _heard(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self.lag.lose()
+
+
+def _judge(error: KafkaError) -> None:
+    if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):  # noqa: SLF001
+        raise StaleReadModelError("the topics no longer hold the records that follow the read model")
+    if error.code() not in _RIDDEN_OUT and not error.retriable():
+        raise KafkaException(error)

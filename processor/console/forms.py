@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from processor.console.access import Role
 from processor.console.amounts import NotAnAmountError, amount, whole
-from processor.console.api import DEFAULT_WAIT_S, Scope, send
+from processor.console.api import DEFAULT_WAIT_S, send
 from processor.console.asked import AdjustRequest, AutopayRequest, Body, FundRequest, LicencesRequest, ResetRequest
 from processor.console.reader import Checked, Within
 from processor.console.said import said_of
+from processor.console.scope import Scope
 from processor.console.tenants import segment_of
 
 router = APIRouter(prefix="/tenants/{tenant}")

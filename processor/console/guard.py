@@ -34,6 +34,9 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+TLS_ONLY: Final = {"Strict-Transport-Security": "max-age=31536000"}
+"""Once reached by TLS, a browser asks no other way for a year."""
+
 _TOO_LARGE: Final = ProblemError(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_entity_too_large", f"A request has {MAX_BODY_BYTES} bytes at most"
 )
@@ -42,8 +45,9 @@ _TOO_LARGE: Final = ProblemError(
 class Guard:
     """Refuses large bodies as they arrive and adds the headers to every response."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, tls: bool) -> None:
         self._app = app
+        self._headers = {**HEADERS, **(TLS_ONLY if tls else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on."""
@@ -55,7 +59,7 @@ class Guard:
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)

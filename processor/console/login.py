@@ -1,16 +1,17 @@
 """Signing in and out: with a token or the printed link, or with the OpenID Connect provider when there is one."""
 
+from asyncio import to_thread
 from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from processor.console.api import Shared
 from processor.console.oidc import NAME_PREFIX
 from processor.console.problems import NOT_FOUND, ProblemError
 from processor.console.reader import COOKIE, Checked, from_here, remember
 from processor.console.rendering import Language, render
+from processor.console.scope import Shared
 from processor.console.state import State
 
 OIDC: Final = "/login/oidc"
@@ -42,7 +43,9 @@ def login(
         return _page(request, state, language, 429, failed="too_many")
     secret = state.signin.session(token.strip())
     if secret is None:
+        state.access.failed(address=address)
         return _page(request, state, language, 401, failed="unknown")
+    state.signin.limit.forgive(address)
     return remember(RedirectResponse("/", HTTPStatus.SEE_OTHER), secret, state)
 
 
@@ -59,7 +62,11 @@ async def oidc_finish(request: Request, state: Shared) -> Response:
     """Takes the browser back from the provider and opens a session."""
     if state.oidc is None:
         raise NOT_FOUND
-    principal = await state.oidc.finish(request)
+    try:
+        principal = await state.oidc.finish(request)
+    except ProblemError as problem:
+        await to_thread(state.access.failed, problem=problem.code)
+        raise
     return remember(RedirectResponse("/", HTTPStatus.SEE_OTHER), state.access.open_session(principal), state)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -13,8 +14,9 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from processor.console.access import Role
 from processor.console.amounts import plain
-from processor.console.api import RECHARGE_NOTICES, Scope, Shared, Wanted, csv_lines
+from processor.console.api import RECHARGE_NOTICES, Wanted
 from processor.console.chart import HEIGHT, WIDTH, bars
+from processor.console.csv_export import csv_lines
 from processor.console.explain import explain
 from processor.console.pools import licences_at, pool_bars
 from processor.console.problems import NOT_FOUND
@@ -22,12 +24,15 @@ from processor.console.queries import Document
 from processor.console.reader import Read, Reader, Within
 from processor.console.rendering import LANGUAGE
 from processor.console.said import SAID
+from processor.console.scope import Scope, Shared
 from processor.console.tenants import segment_of
 from processor.console.text import LOCALES, TEXTS
-from processor.domain.pools import CONFERENCING, PLANS
+from processor.domain.pools import CONFERENCING, PLANS, month_of
 
 DAYS: Final = 30
 ROWS: Final = 50
+USERS: Final = 20
+"""Bars of users who share no pool, at most: those who used most."""
 LICENSABLE: Final = (CONFERENCING, *PLANS)
 """The plans that fill pools."""
 LIVE_PAUSE_S: Final = 1.0
@@ -84,7 +89,7 @@ def tenant_page(read: Read, within: Within, said: Annotated[str, Query(max_lengt
         bars=bars(by_day, rtl=TEXTS[read.language].direction == "rtl"),
         chart=(WIDTH, HEIGHT),
         by_country=queries.by_country(tenant, today, DAYS)[:10],
-        pools=pool_bars(document, now),
+        pools=pool_bars(document, now, queries.top_users(tenant, month_of(now), USERS)),
         licences=licences_at(document, now),
         licensable=LICENSABLE,
         recharges=queries.notices(tenant, RECHARGE_NOTICES, None, 10).items,
@@ -132,24 +137,26 @@ def entry(read: Read, within: Within, revision: int) -> Response:
 @router.get("/tenants/{tenant}/live")
 async def live(read: Read, within: Within, seen: Annotated[str, Query(max_length=64)] = "") -> Response:
     """Server-sent events: one whenever a page about the tenant would look different from the version it has `seen`."""
-    return StreamingResponse(_changes(read, within, seen), media_type="text/event-stream")
+    unbuffered = {"X-Accel-Buffering": "no"}  # nginx would keep events until it has a page full of them
+    return StreamingResponse(_changes(read, within, seen), media_type="text/event-stream", headers=unbuffered)
 
 
 async def _changes(read: Reader, within: Scope, shown: str) -> AsyncIterator[str]:
-    signal, queries = within.state.signal, within.state.queries
+    state, tenant = within.state, within.tenant
     yield "retry: 2000\n\n"
-    while not within.state.closing.is_set():
-        seen = signal.count
-        version = await asyncio.to_thread(queries.version, within.tenant)
-        if version != shown:
-            shown = version
-            yield f"data: {json.dumps(version)}\n\n"
-            await asyncio.sleep(LIVE_PAUSE_S)
-        else:
-            await signal.wait(seen, LIVE_LOOK_S)
-            yield ": still here\n\n"
-        if await asyncio.to_thread(within.state.access.session, read.secret) is None:
-            return
+    with state.signal.watch(tenant) as watch:
+        while not state.closing.is_set():
+            seen = watch.count
+            version = await watch.version(partial(state.queries.version, tenant))
+            if version != shown:
+                shown = version
+                yield f"data: {json.dumps(version)}\n\n"
+                await asyncio.sleep(LIVE_PAUSE_S)
+            else:
+                await watch.wait(seen, LIVE_LOOK_S)
+                yield ": still here\n\n"
+            if await asyncio.to_thread(state.access.session, read.secret) is None:
+                return
 
 
 def _autopay_form(account: Document) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The minute pools of the present month with the size that the licences give them: what the progress bars show."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from processor.domain.pools import (
     PLANS,
     Entitlement,
     Pools,
+    UserPools,
     calling_plan,
     effective,
     month_of,
-    owner_of,
     region_of,
 )
 
@@ -34,13 +34,23 @@ class PoolBar(NamedTuple):
     limit: int | None
 
 
-def pool_bars(document: str, at: datetime) -> list[PoolBar]:
-    """Returns the pools that the licences at `at` fill, and those used this month, by name."""
+def pool_bars(document: str, at: datetime, users: Iterable[str] = ()) -> list[PoolBar]:
+    """Returns the pools that the licences at `at` fill, and those used this month, by name; then those of `users`.
+
+    `document` is the account's JSON, `users` are those of people who share no pool.
+    """
     account = msgspec.json.decode(document, type=Account)
     month, pools = month_of(at), Pools(account.licences, [], at)
     used = {use.pool: use.used_minutes for use in account.pools if use.month == month}
-    limits = {entitled.pool: pools.limit(entitled) for entitled in _entitlements(account, at, used)}
-    return [PoolBar(pool, used.get(pool, 0), limits.get(pool)) for pool in sorted({*used, *limits})]
+    limits = {entitled.pool: pools.limit(entitled) for entitled in _shared(account, at)}
+    bars = [PoolBar(pool, used.get(pool, 0), limits.get(pool)) for pool in sorted({*used, *limits})]
+    for user in users:
+        found = msgspec.json.decode(user, type=UserPools)
+        for use in found.pools:
+            entitled = _own(use.pool, found.user_id)
+            if use.month == month and entitled is not None:
+                bars.append(PoolBar(use.pool, use.used_minutes, pools.limit(entitled)))
+    return bars
 
 
 def licences_at(document: str, at: datetime) -> list[Licence]:
@@ -48,7 +58,7 @@ def licences_at(document: str, at: datetime) -> list[Licence]:
     return effective(msgspec.json.decode(document, type=Account).licences, at)
 
 
-def _entitlements(account: Account, at: datetime, used: dict[str, int]) -> Iterator[Entitlement]:
+def _shared(account: Account, at: datetime) -> Iterator[Entitlement]:
     for licence in effective(account.licences, at):
         if licence.capability == CONFERENCING:
             yield CONFERENCE_POOL
@@ -58,10 +68,8 @@ def _entitlements(account: Account, at: datetime, used: dict[str, int]) -> Itera
                 entitled = calling_plan(licence.capability, home, country, None)
                 if entitled is not None:
                     yield entitled
-    for pool in used:
-        user = owner_of(pool)
-        if user is not None:
-            home = pool.split("/")[1]
-            entitled = calling_plan(PER_USER, home, home, user)
-            if entitled is not None:
-                yield entitled
+
+
+def _own(pool: str, user_id: str) -> Entitlement | None:
+    home = pool.split("/")[1]
+    return calling_plan(PER_USER, home, home, user_id)

@@ -1,5 +1,6 @@
 """What goes wrong, as `application/problem+json` (RFC 9457): a stable code, a title, and what to do next."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -9,9 +10,40 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as DatabaseTimeoutError
 from starlette.exceptions import HTTPException
 
+_LOG: Final = logging.getLogger(__name__)
+
 MEDIA_TYPE: Final = "application/problem+json"
+
+
+CODES: Final = {
+    "unauthorized": "401: there is no bearer token, or it is unknown or has expired.",
+    "forbidden": "403: the token's role is too small for this change.",
+    "not_found": "404: it does not exist, or belongs to a tenant that the token may not see.",
+    "method_not_allowed": "405: the address is right, the method is not.",
+    "bad_request": "400: the body cannot be read at all.",
+    "request_entity_too_large": "413: the body has more than 65,536 bytes.",
+    "invalid_request": "422: a field, parameter or header is not as described; `errors` names each place.",
+    "key_reused": "422: this `Idempotency-Key` was used for another change. Use a new one.",
+    "not_stored": "503: Kafka did not answer; the change may be made all the same. Repeat it with the same key.",
+    "database_unavailable": "503: the console's database does not answer. Try again after `Retry-After`.",
+    "internal_error": "500: a fault of the console, which its log explains.",
+    "signed_out": "Pages only, 303 to the sign-in: there is no session, or it has ended.",
+    "csrf": "Pages only, 403: the form did not come from this console, or is from an earlier session.",
+    "oidc_unreachable": "Sign-in only, 503: the provider does not answer, or not as OpenID Connect says.",
+    "oidc_wrong_issuer": "Sign-in only, 502: the provider's description names another issuer than the setting.",
+    "oidc_state": "Sign-in only, 400: begun in another browser or more than ten minutes ago.",
+    "oidc_token": "Sign-in only, 502: the ID token is missing, not for this console, badly signed or too old.",
+    "oidc_refused": "Sign-in only, 403: the provider refused.",
+    "oidc_no_name": "Sign-in only, 403: the claim of the name is missing.",
+    "oidc_no_role": "Sign-in only, 403: no value of the role claim has a role here.",
+    "oidc_no_tenant": "Sign-in only, 403: the claim of the tenants is missing.",
+    "oidc_no_logout": "Signing out only, 404: the provider has no page for it.",
+}
+"""What `type` of a problem ends with, but for the meter's own reasons to reject a command."""
 
 
 class ProblemDetails(BaseModel):
@@ -87,6 +119,21 @@ def register(app: FastAPI, page: Callable[[Request, ProblemError], Response]) ->
         said = "The request does not have the form that is expected here; the API's `errors` names each place."
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return respond(request, ProblemError(status, "invalid_request", said), jsonable_encoder(errors))
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        _LOG.error("the database does not answer: %s %s", request.method, request.url.path, exc_info=error)
+        said = "The console's database does not answer just now. Try again in a moment."
+        status, wait = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}
+        return respond(request, ProblemError(status, "database_unavailable", said, wait))
+
+    for kind in (OperationalError, InterfaceError, DatabaseTimeoutError):
+        app.add_exception_handler(kind, unavailable)
+
+    @app.exception_handler(Exception)  # Starlette answers with it and raises the error again, so the server logs it
+    async def internal(request: Request, error: Exception) -> Response:
+        del error
+        said = "Something is wrong with the console itself. Its log says what; tell whoever runs it."
+        return respond(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", said))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:

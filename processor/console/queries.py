@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from sqlalchemy import Engine, Select, and_, func, or_, select
 
-from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, NOTICES, OUTCOMES
+from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, NOTICES, OUTCOMES, USER_POOLS
 from processor.domain.money import Micros
 
 Document = dict[str, Any]
@@ -69,7 +69,7 @@ class Queries:
         if scope is not None:
             asked = asked.where(ACCOUNTS.c.tenant_id.in_(scope))
         items = [_summary(msgspec.json.decode(row["document"])) for row in self._rows(asked.limit(limit + 1))]
-        return _page(items, limit, "tenant_id")
+        return page_of(items, limit, "tenant_id")
 
     def account(self, tenant: str) -> Document | None:
         """Returns the account as last committed; None when there is none."""
@@ -80,6 +80,27 @@ class Queries:
         """Returns the account's JSON as the meter wrote it."""
         with self._engine.connect() as connection:
             return connection.scalar(select(ACCOUNTS.c.document).where(ACCOUNTS.c.tenant_id == tenant))
+
+    def user_document(self, tenant: str, user_id: str) -> str | None:
+        """Returns the JSON about the minutes of a user who shares no pool; None for one who never called."""
+        asked = select(USER_POOLS.c.document).where(USER_POOLS.c.tenant_id == tenant, USER_POOLS.c.user_id == user_id)
+        with self._engine.connect() as connection:
+            return connection.scalar(asked)
+
+    def users(self, tenant: str, after: str, limit: int) -> Page:
+        """Lists the users who share no pool, by user id, with the minutes that each has used."""
+        asked = select(USER_POOLS.c.document).where(USER_POOLS.c.tenant_id == tenant, USER_POOLS.c.user_id > after)
+        return page_of(self._documents(asked.order_by(USER_POOLS.c.user_id).limit(limit + 1)), limit, "user_id")
+
+    def top_users(self, tenant: str, month: str, limit: int) -> list[str]:
+        """Returns the JSON about those of these users who used most minutes of their own in a month."""
+        asked = (
+            select(USER_POOLS.c.document)
+            .where(USER_POOLS.c.tenant_id == tenant, USER_POOLS.c.month == month)
+            .order_by(USER_POOLS.c.used_minutes.desc(), USER_POOLS.c.user_id)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.scalars(asked.limit(limit)))
 
     def version(self, tenant: str) -> str:
         """Returns a text that changes whenever a page about the tenant would."""
@@ -95,7 +116,7 @@ class Queries:
         asked = _entries(tenant, wanted)
         if before is not None:
             asked = asked.where(ENTRIES.c.revision < before)
-        return _page(self._documents(asked.limit(limit + 1)), limit, "revision")
+        return page_of(self._documents(asked.limit(limit + 1)), limit, "revision")
 
     def every_entry(self, tenant: str, wanted: Filter) -> Iterator[Document]:
         """Yields all entries that are wanted, newest first."""
@@ -201,7 +222,8 @@ def _summary(account: Document) -> Document:
     }
 
 
-def _page(items: list[Document], limit: int, cursor: str) -> Page:
+def page_of(items: list[Document], limit: int, cursor: str) -> Page:
+    """Makes a page of at most `limit` rows out of one more; `cursor` names the column by which they go on."""
     return Page(items[:limit], str(items[limit - 1][cursor]) if len(items) > limit else None)
 
 

@@ -8,9 +8,9 @@ from fastapi import Cookie, Depends, Form, Request
 from fastapi.responses import HTMLResponse, Response
 
 from processor.console.access import SESSION_MS, Session
-from processor.console.api import Scope, Shared
 from processor.console.problems import NOT_FOUND, ProblemError
 from processor.console.rendering import Language, render
+from processor.console.scope import Scope, Shared
 from processor.console.state import State
 from processor.console.tenants import tenant_of
 

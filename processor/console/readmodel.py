@@ -5,16 +5,19 @@ also are the fence: they change only from the value that this writer last saw, s
 database the slower stops.
 """
 
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from processor.console.database import connect
 from processor.console.records import Changes, Row
-from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, METADATA, NOTICES, OFFSETS, ORIGIN, OUTCOMES
+from processor.console.tables import ACCOUNTS, DAILY, ENTRIES, METADATA, NOTICES, OFFSETS, ORIGIN, OUTCOMES, USER_POOLS
+from processor.domain.pools import month_of
 
 _INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -84,12 +87,18 @@ class ReadModel:
                 raise StaleReadModelError("the ledger repeats an entry that the read model holds") from error
             _execute(connection, self._statements.days, [_day_row(day, sums) for day, sums in changes.days.items()])
             _execute(connection, self._statements.accounts, list(changes.accounts.values()))
+            _execute(connection, self._statements.users, list(changes.users.values()))
             _execute(connection, self._statements.notices, changes.notices)
-            _execute(connection, self._statements.outcomes, list(changes.outcomes.values()))
+            stored_ms = int(time.time() * 1000)
+            outcomes = [{**outcome, "stored_ms": stored_ms} for outcome in changes.outcomes.values()]
+            _execute(connection, self._statements.outcomes, outcomes)
         self._offsets |= changes.offsets
 
     def prune(self, before_ms: int) -> int:
-        """Deletes some entries and notices recorded before a time; returns how many. Daily sums stay."""
+        """Deletes some entries and notices recorded before a time; returns how many. Daily sums stay.
+
+        Users who have not used their own minutes since, and outcomes of commands, go at once: they are few.
+        """
         gone = 0
         with self._engine.begin() as connection:
             for table, age in ((ENTRIES, ENTRIES.c.recorded_ms), (NOTICES, NOTICES.c.at_ms)):
@@ -97,6 +106,9 @@ class ReadModel:
                     select(age).where(age < before_ms).order_by(age).offset(PRUNED_AT_ONCE).limit(1)
                 )
                 gone += connection.execute(delete(table).where(age < (before_ms if cut is None else cut))).rowcount
+            month = month_of(datetime.fromtimestamp(before_ms / 1000, UTC))
+            connection.execute(delete(USER_POOLS).where(USER_POOLS.c.month < month))
+            connection.execute(delete(OUTCOMES).where(OUTCOMES.c.stored_ms < before_ms))
         return gone
 
     def clear(self) -> None:
@@ -129,16 +141,21 @@ class _Statements:
         self.offsets = upsert(OFFSETS).on_conflict_do_nothing()
         self.notices = upsert(NOTICES).on_conflict_do_nothing()  # the same id says the same thing
         self.outcomes = upsert(OUTCOMES).on_conflict_do_nothing()  # the first one is the command's
-        accounts = upsert(ACCOUNTS)
-        self.accounts = accounts.on_conflict_do_update(
-            index_elements=[ACCOUNTS.c.tenant_id],
-            set_={name: accounts.excluded[name] for name in ("revision", "currency", "balance_micros", "document")},
-        )
+        self.accounts, self.users = _newest(upsert(ACCOUNTS), ACCOUNTS), _newest(upsert(USER_POOLS), USER_POOLS)
         days = upsert(DAILY)
         self.days = days.on_conflict_do_update(
             index_elements=list(DAILY.primary_key),
             set_={name: DAILY.c[name] + days.excluded[name] for name in _SUMS},
         )
+
+
+def _newest(rows: Any, table: Table) -> Any:
+    """Makes the insertion of rows replace those that are there."""
+    key = table.primary_key.columns
+    return rows.on_conflict_do_update(
+        index_elements=list(key),
+        set_={column.name: rows.excluded[column.name] for column in table.columns if column.name not in key},
+    )
 
 
 _SUMS: Final = ("entries", "amount_micros", "credit_seconds", "pool_minutes")

@@ -5,6 +5,7 @@ Only the fields that are asked for by name are decoded; the rest of a record tra
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,8 +13,9 @@ from msgspec import Raw, Struct, field
 
 from processor.contracts import topics
 from processor.domain.money import Micros
+from processor.domain.pools import UserPools
 
-FOLLOWED: Final = (topics.ACCOUNT_STATE, topics.LEDGER, topics.NOTIFICATIONS)
+FOLLOWED: Final = (topics.ACCOUNT_STATE, topics.LEDGER, topics.NOTIFICATIONS, topics.USER_POOLS)
 
 Row = dict[str, Any]
 
@@ -45,14 +47,21 @@ class Day(NamedTuple):
 
 
 class Changes(Struct):
-    """Rows that one batch adds, by table; accounts are the newest of each tenant."""
+    """Rows that one batch adds, by table; accounts and users are the newest of each."""
 
     accounts: dict[str, Row] = field(default_factory=dict)
+    users: dict[tuple[str, str], Row] = field(default_factory=dict)
     entries: list[Row] = field(default_factory=list)
     days: dict[Day, list[int]] = field(default_factory=dict)
     notices: list[Row] = field(default_factory=list)
     outcomes: dict[tuple[str, str], Row] = field(default_factory=dict)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    @property
+    def tenants(self) -> set[str]:
+        """Those that the batch is about."""
+        pairs = chain(self.users, self.outcomes, ((day.tenant_id, "") for day in self.days))
+        return {*self.accounts, *(notice["tenant_id"] for notice in self.notices), *(tenant for tenant, _ in pairs)}
 
 
 class _Usage(Struct, gc=False):
@@ -108,6 +117,7 @@ _event = msgspec.json.Decoder(_Event).decode
 _entry = msgspec.json.Decoder(_Entry).decode
 _notice = msgspec.json.Decoder(_Notice).decode
 _account = msgspec.json.Decoder(_Account).decode
+_user = msgspec.json.Decoder(UserPools).decode
 
 _NO_USAGE: Final = _Usage()
 _COMMANDED: Final = frozenset({"fund", "adjustment"})
@@ -185,6 +195,18 @@ def _add_account(changes: Changes, value: bytes) -> None:
         _add_outcome(changes, account.tenant_id, command_id, "applied")
 
 
+def _add_user(changes: Changes, value: bytes) -> None:
+    user = _user(value)
+    month = max((use.month for use in user.pools), default="")
+    changes.users[user.tenant_id, user.user_id] = {
+        "tenant_id": user.tenant_id,
+        "user_id": user.user_id,
+        "month": month,
+        "used_minutes": sum(use.used_minutes for use in user.pools if use.month == month),
+        "document": value.decode(),
+    }
+
+
 def _named_by(account: _Account) -> set[str]:
     """Returns the ids of the commands that an account names: those that leave no ledger entry."""
     named = {licences.set_by for licences in account.licences}
@@ -217,4 +239,9 @@ def _ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-_ADD: Final = {topics.ACCOUNT_STATE: _add_account, topics.LEDGER: _add_entry, topics.NOTIFICATIONS: _add_notice}
+_ADD: Final = {
+    topics.ACCOUNT_STATE: _add_account,
+    topics.LEDGER: _add_entry,
+    topics.NOTIFICATIONS: _add_notice,
+    topics.USER_POOLS: _add_user,
+}

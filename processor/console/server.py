@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from processor.console.access import open_access
 from processor.console.changes import ChangeSignal
@@ -20,9 +21,8 @@ from processor.console.oidc import Oidc, Provider
 from processor.console.queries import Queries
 from processor.console.readmodel import ReadModel, open_readmodel
 from processor.console.signin import OneTimeLink, SignIn
-from processor.console.state import State
+from processor.console.state import Rates, State
 from processor.console.web import create_app
-from processor.domain.tariff import Tariff
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long the follower may keep the interpreter from a request while it catches up (Python's default: 5 ms)."""
@@ -46,7 +46,13 @@ class Options(NamedTuple):
     rebuild: bool
     default_currency: str
     public_url: str | None
+    trusted_proxies: str
     provider: Provider | None
+
+
+def is_local(host: str) -> bool:
+    """Tells whether only this machine can reach an address."""
+    return host in ("127.0.0.1", "::1", "localhost")
 
 
 def database_urls(given: str | None, directory: Path) -> tuple[str, str]:
@@ -57,7 +63,7 @@ def database_urls(given: str | None, directory: Path) -> tuple[str, str]:
     return f"sqlite:///{directory / 'console.sqlite'}", f"sqlite:///{directory / 'access.sqlite'}"
 
 
-def run(conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[str], None]) -> None:
+def run(conf: dict[str, Any], options: Options, rates: Rates, say: Callable[[str], None]) -> None:
     """Serves until a signal. Whatever ends the follower ends the console, and is raised here.
 
     `conf` is librdkafka's configuration; `say` gets the link that signs in.
@@ -68,11 +74,11 @@ def run(conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[s
     gc.freeze()  # what is there now stays: walking it again would hold up every request for some 80 ms
     gc.set_threshold(*COLLECT_AFTER)
     with _listen(options.host, options.port) as listening:
-        _serve(conf, options, tariff, say, listening)
+        _serve(conf, options, rates, say, listening)
 
 
 def _serve(
-    conf: dict[str, Any], options: Options, tariff: Tariff, say: Callable[[str], None], listening: socket.socket
+    conf: dict[str, Any], options: Options, rates: Rates, say: Callable[[str], None], listening: socket.socket
 ) -> None:
     engine = open_readmodel(options.readmodel_url)
     model = ReadModel(engine)
@@ -80,10 +86,9 @@ def _serve(
         model.clear()
     clock = partial(datetime.now, UTC)
     access, queries, signal = open_access(options.access_url), Queries(engine), ChangeSignal()
-    follower = Follower(conf, model, options.retention_days, signal.stored)
+    follower = Follower(conf, model, options.retention_days, signal.stored, access.prune)
     base = (options.public_url or f"http://{options.host}:{options.port}").rstrip("/")
-    local = options.host in ("127.0.0.1", "::1", "localhost")
-    link = OneTimeLink(lambda token: say(f"{base}/login?token={token}")) if local else None
+    link = OneTimeLink(lambda token: say(f"{base}/login?token={token}")) if is_local(options.host) else None
     state = State(
         queries=queries,
         access=access,
@@ -92,24 +97,15 @@ def _serve(
         signin=SignIn(access, link),
         oidc=Oidc(options.provider, base) if options.provider is not None else None,
         lag=follower.lag,
-        tariff=tariff,
+        rates=rates,
         default_currency=options.default_currency,
         secure_cookies=base.startswith("https:"),
         closing=threading.Event(),
         clock=clock,
     )
     server = _Server(
-        uvicorn.Config(
-            create_app(state),
-            options.host,
-            options.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_S,
-        ),
-        state.closing,
+        http_config(create_app(state), options.host, options.port, options.trusted_proxies),
+        state,
         lambda: link.renew() if link is not None else say(base),
     )
     failures: list[BaseException] = []
@@ -129,8 +125,24 @@ def _serve(
         follower.stop()
         thread.join()
         engine.dispose()
+        access.close()
     if failures:
         raise failures[0]
+
+
+def http_config(app: ASGIApp, host: str, port: int, trusted_proxies: str, grace_s: int = GRACE_S) -> uvicorn.Config:
+    """Says how the application is served; only `trusted_proxies` may say who the client is and that it came by TLS."""
+    return uvicorn.Config(
+        app,
+        host,
+        port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
+        timeout_graceful_shutdown=grace_s,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -144,9 +156,9 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Says when it listens, and ends the streams that would otherwise outlast the shutdown."""
 
-    def __init__(self, config: uvicorn.Config, closing: threading.Event, listening: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, listening: Callable[[], None]) -> None:
         super().__init__(config)
-        self._closing = closing
+        self._state = state
         self._listening = listening
 
     async def startup(self, sockets: Any = None) -> None:
@@ -155,5 +167,6 @@ class _Server(uvicorn.Server):
             self._listening()
 
     async def shutdown(self, sockets: Any = None) -> None:
-        self._closing.set()
+        self._state.closing.set()
+        self._state.signal.wake()
         await super().shutdown(sockets)

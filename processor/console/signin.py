@@ -41,27 +41,33 @@ class OneTimeLink:
 
 
 class RateLimit:
-    """Counts the tries of each address within a sliding window."""
+    """Counts the failed tries of each address within a sliding window."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._tries: dict[str, deque[float]] = {}
+        self._failures: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
     def allows(self, address: str) -> bool:
-        """Counts a try and tells whether it may be made."""
+        """Tells whether a try may be made. It counts as failed until `forgive`: tries at once are no way around."""
         now = self._clock()
         with self._lock:
-            tries = self._tries.pop(address, deque())
-            while tries and tries[0] <= now - WINDOW_S:
-                tries.popleft()
-            allowed = len(tries) < TRIES
+            failures = self._failures.pop(address, deque())
+            while failures and failures[0] <= now - WINDOW_S:
+                failures.popleft()
+            allowed = len(failures) < TRIES
             if allowed:
-                tries.append(now)
-            self._tries[address] = tries
-            if len(self._tries) > ADDRESSES:
-                del self._tries[next(iter(self._tries))]
+                failures.append(now)
+            self._failures[address] = failures
+            if len(self._failures) > ADDRESSES:
+                del self._failures[next(iter(self._failures))]
             return allowed
+
+    def forgive(self, address: str) -> None:
+        """Takes the last try back: it was good, and people behind one proxy share an address."""
+        with self._lock:
+            if failures := self._failures.get(address):
+                failures.pop()
 
 
 class SignIn:
@@ -76,5 +82,4 @@ class SignIn:
         """Returns the secret of a new session; None for a token that does not exist, has expired or was used."""
         if self._link is not None and self._link.use(token):
             return self._access.open_session(LOCAL_OPERATOR)
-        holder = self._access.holder(token)
-        return None if holder is None else self._access.open_session(holder)
+        return self._access.exchange(token)

@@ -3,16 +3,27 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from processor.console.access import Access
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands
-from processor.console.follower import Lag
+from processor.console.lag import Lag
 from processor.console.oidc import Oidc
 from processor.console.queries import Queries
 from processor.console.signin import SignIn
 from processor.domain.tariff import Tariff
+
+
+class Rates(Protocol):
+    """The rate decks, read again when their files change: the meter does so, and both must say the same."""
+
+    @property
+    def tariff(self) -> Tariff:
+        """The tariff in use."""
+
+    async def watch(self, use: Callable[[Tariff], None]) -> None:
+        """Replaces the tariff, and hands it to `use`, whenever there is a new one; until it is cancelled."""
 
 
 class State(NamedTuple):
@@ -25,7 +36,7 @@ class State(NamedTuple):
     signin: SignIn
     oidc: Oidc | None
     lag: Lag
-    tariff: Tariff
+    rates: Rates
     default_currency: str
     secure_cookies: bool
     closing: threading.Event

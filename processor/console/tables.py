@@ -21,6 +21,19 @@ ACCOUNTS: Final = Table(
 )
 """The last committed state of each account."""
 
+USER_POOLS: Final = Table(
+    "user_pools",
+    METADATA,
+    Column("tenant_id", String(128), primary_key=True),
+    Column("user_id", String(256), primary_key=True),
+    Column("month", String(7), nullable=False),
+    Column("used_minutes", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("user_pools_by_use", "tenant_id", "month", "used_minutes"),
+    Index("user_pools_by_age", "month"),
+)
+"""The last committed minutes of each user who shares no pool; `month` is the newest, with what is used of it."""
+
 ENTRIES: Final = Table(
     "entries",
     METADATA,
@@ -72,6 +85,8 @@ OUTCOMES: Final = Table(
     Column("status", String(16), nullable=False),
     Column("reason", String(64)),
     Column("revision", BigInteger),
+    Column("stored_ms", BigInteger, nullable=False),
+    Index("outcomes_by_age", "stored_ms"),
 )
 """What became of account commands: `applied`, with the ledger entry where there is one, or `rejected` and why."""
 

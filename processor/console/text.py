@@ -70,14 +70,24 @@ def _translations(code: str) -> Translations:
 
 
 def best_language(wanted: str | None, accepted: str | None) -> str:
-    """Chooses the language: the one that was chosen on the page, else the first that the browser accepts."""
+    """Chooses the language: the one that was chosen on the page, else the one that the browser likes best."""
     if wanted in LOCALES:
         return str(wanted)
+    liked: dict[str, float] = {}
     for part in (accepted or "").split(","):
-        code = part.partition(";")[0].strip().partition("-")[0].lower()
-        if code in LOCALES:
-            return code
-    return next(iter(LOCALES))
+        name, _, quality = part.partition(";q=")
+        code = name.strip().partition("-")[0].lower()
+        if code in LOCALES and (rank := _rank(quality)) > 0:
+            liked.setdefault(code, rank)
+    return max(liked, key=liked.__getitem__, default=next(iter(LOCALES)))
+
+
+def _rank(quality: str) -> float:
+    """Reads a quality of `Accept-Language` (RFC 9110 12.4.2); one that cannot be read counts least."""
+    try:
+        return float(quality or 1)
+    except ValueError:
+        return 0.0
 
 
 TEXTS: Final[dict[str, Text]] = {code: Text(code) for code in LOCALES}

@@ -1,5 +1,6 @@
 """The web application: the API, the pages and their guards, put together."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +32,9 @@ def create_app(state: State) -> ASGIApp:
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         state.signal.bind()
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        watching = asyncio.create_task(state.rates.watch(lambda _tariff: None))
         yield
+        watching.cancel()
 
     app = FastAPI(
         title="Communication Credits",
@@ -58,4 +61,4 @@ def create_app(state: State) -> ASGIApp:
             https_only=state.secure_cookies,
         )
     app.mount("/static", StaticFiles(directory=STATIC))
-    return Guard(EncodedPaths(app))
+    return Guard(EncodedPaths(app), tls=state.secure_cookies)

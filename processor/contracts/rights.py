@@ -51,7 +51,7 @@ def rights(worker_group: str, payment_group: str) -> dict[str, Rights]:
         ),
         "console": Rights(
             "shows accounts and sends account commands; the command line of the same people",
-            reads=(topics.LEDGER, topics.NOTIFICATIONS, topics.ACCOUNT_STATE),
+            reads=(topics.LEDGER, topics.NOTIFICATIONS, topics.ACCOUNT_STATE, topics.USER_POOLS),
             writes=(topics.ACCOUNT_COMMANDS,),
             groups=("credits-console", *READERS),
         ),

@@ -34,6 +34,16 @@ class Observer(Protocol):
         """The files were read again."""
 
 
+class Unobserved:
+    """Keeps no metrics."""
+
+    def tariff_in_use(self, tariff: Tariff) -> None:
+        """Does nothing."""
+
+    def rates_reloaded(self, result: Result) -> None:
+        """Does nothing."""
+
+
 class Rates:
     """The tariff in use and the files it comes from. Belongs to the event loop; only files are read beside it."""
 

@@ -86,7 +86,7 @@ def console(tmp_path: Path) -> Iterator[Console]:
 def use(console: Console, minutes: int) -> None:
     """Telephony usage arrives and the read model takes it over."""
     console.world.tell(call(minutes * 60))
-    console.signal.stored()
+    console.signal.stored([TENANT])
 
 
 def accessible(page: Page) -> None:
@@ -145,7 +145,7 @@ def test_an_administrator_funds_sets_auto_pay_and_watches_it_work(
         in_flight = console.world.accounts[TENANT].recharge.in_flight
         assert in_flight is not None
         console.world.tell(call(90 * 60, callee="+33140000000"), decided(in_flight))
-        console.signal.stored()
+        console.signal.stored([TENANT])
         expect(balance).to_contain_text("139.95")
         expect(page.locator("#recharges li")).to_have_count(1)
 
@@ -202,7 +202,7 @@ def test_an_operator_adjusts_sets_licences_and_resets(
         accessible(page)
         page.locator("#reset-form").get_by_role("button", name=words["reset now"], exact=True).click()
         expect(done).to_be_visible()
-    actions = [entry["action"] for entry in console.access.audit(TENANT, 10)]
+    actions = [entry["action"] for entry in console.access.audit(frozenset({TENANT}), None, 10).items]
     assert actions == ["credits.recharge.reset.v1", "credits.licences.set.v1", "credits.adjusted.v1"]
 
 

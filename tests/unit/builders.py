@@ -125,10 +125,10 @@ def autopay(payment: float = 50, trigger: float = 20, **fields: Any) -> AutopayS
     return AutopaySet(specversion="1.0", id=_id(), source="console", data=AutopaySetData(**(defaults | fields)))
 
 
-def licences(*named: str, effective_at: datetime = NOW - timedelta(days=60)) -> LicencesSet:
+def licences(*named: str, effective_at: datetime = NOW - timedelta(days=60), tenant_id: str = TENANT) -> LicencesSet:
     """The tenant's licences, each as `plan:country:count`."""
     made = [Licence(capability=each[0], country=each[1], count=int(each[2])) for each in (n.split(":") for n in named)]
-    data = LicencesSetData(tenant_id=TENANT, licences=made, effective_at=effective_at)
+    data = LicencesSetData(tenant_id=tenant_id, licences=made, effective_at=effective_at)
     return LicencesSet(specversion="1.0", id=_id(), source="console", data=data)
 
 

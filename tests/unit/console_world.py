@@ -10,19 +10,22 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import uvicorn
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine
 
-from processor.console.access import METADATA, Principal, Role, open_access
+from processor.console.access import Principal, Role, open_access
+from processor.console.access_tables import METADATA
 from processor.console.changes import ChangeSignal
 from processor.console.commands import Commands
 from processor.console.database import connect
-from processor.console.follower import Lag
+from processor.console.lag import Lag
 from processor.console.queries import Queries
 from processor.console.readmodel import ReadModel, open_readmodel
 from processor.console.records import FOLLOWED, Record, changes_of
+from processor.console.server import http_config
 from processor.console.signin import OneTimeLink, SignIn
 from processor.console.state import State
 from processor.console.web import create_app
@@ -31,7 +34,9 @@ from processor.contracts.inputs import decode
 from processor.domain.account import Account
 from processor.domain.messages import Message
 from processor.domain.metering import apply
+from processor.domain.pools import UserPools
 from processor.embedded.broker import free_port
+from processor.stream.rates import Rates, Unobserved
 from tests.unit import builders
 
 CLUSTER = "test-cluster"
@@ -46,6 +51,7 @@ class ConsoleWorld:
         self.model = ReadModel(engine)
         self.offsets = dict.fromkeys(PLACES, 0) | self.model.start(CLUSTER, PLACES)
         self.accounts: dict[str, Account] = {}
+        self.memory = builders.DictMemory()
         self.tariff = builders.tariff()
         self.now = builders.NOW
 
@@ -53,10 +59,15 @@ class ConsoleWorld:
         """Applies a message as the meter would and returns the records it leaves, unstored."""
         tenant = message.data.tenant_id
         account = self.accounts.setdefault(tenant, Account(tenant_id=tenant, currency="USD"))
-        outcome = apply(account, message, self.tariff, self.now)
+        outcome = apply(account, message, self.tariff, self.now, self.memory)
         records = [self._record(topics.LEDGER, outputs.entry_record(entry)) for entry in outcome.entries]
         records += [
             self._record(topics.NOTIFICATIONS, outputs.notice_record(told, self.now)) for told in outcome.notices
+        ]
+        records += [
+            self._record(topics.USER_POOLS, msgspec.json.encode(UserPools(tenant_id=of, user_id=user, pools=pools)))
+            for (of, user), pools in self.memory.users.items()
+            if of == tenant and pools
         ]
         return [*records, self._record(topics.ACCOUNT_STATE, outputs.encode(account))]
 
@@ -83,11 +94,6 @@ def _migrated() -> tuple[bytes, bytes]:
         return model.read_bytes(), access.read_bytes()
 
 
-def sqlite_world(path: Path) -> ConsoleWorld:
-    path.write_bytes(_migrated()[0])
-    return ConsoleWorld(open_readmodel(f"sqlite:///{path}"))
-
-
 def ms(at: datetime) -> int:
     return round(at.astimezone(UTC).timestamp() * 1000)
 
@@ -95,10 +101,17 @@ def ms(at: datetime) -> int:
 class Console:
     """The web application over a world, with a meter that answers every command at once."""
 
-    def __init__(self, path: Path) -> None:
-        self.world = sqlite_world(path / "model.sqlite")
-        (path / "access.sqlite").write_bytes(_migrated()[1])
-        self.access = open_access(f"sqlite:///{path / 'access.sqlite'}")
+    def __init__(self, path: Path, url: str | None = None) -> None:
+        """Keeps its data in two SQLite files below `path`, or in one PostgreSQL database."""
+        if url is None:
+            model, access = path / "model.sqlite", path / "access.sqlite"
+            for file, empty in zip((model, access), _migrated(), strict=True):
+                file.write_bytes(empty)
+            self.world = ConsoleWorld(open_readmodel(f"sqlite:///{model}"))
+            self.access = open_access(f"sqlite:///{access}")
+        else:
+            self.world = ConsoleWorld(open_readmodel(url))
+            self.access = open_access(url)
         self.sent: list[bytes] = []
         self.answering = True
         self.address = ""
@@ -108,8 +121,8 @@ class Console:
         self.signal = ChangeSignal()
         self.queries = Queries(self.world.engine)
         lag = Lag()
-        lag.begin(1)
-        lag.note(("ledger.v1", 0), 0)
+        lag.begin({("ledger.v1", 0): 0})
+        lag.look({("ledger.v1", 0): 0})
         self.state = State(
             queries=self.queries,
             access=self.access,
@@ -118,7 +131,7 @@ class Console:
             signin=SignIn(self.access, self.link),
             oidc=None,
             lag=lag,
-            tariff=self.world.tariff,
+            rates=Rates([], lambda: self.world.tariff, Unobserved(), 0),
             default_currency="USD",
             secure_cookies=False,
             closing=threading.Event(),
@@ -126,15 +139,19 @@ class Console:
         )
         self.app = create_app(self.state)
 
+    def close(self) -> None:
+        self.world.engine.dispose()
+        self.access.close()
+
     def clock(self) -> datetime:
         return self.world.now
 
     @contextmanager
-    def serving(self, port: int | None = None) -> Iterator["Console"]:
+    def serving(self, port: int | None = None, trusted_proxies: str = "") -> Iterator["Console"]:
         """Behind a web server of its own, at `address`."""
         port = port or free_port()
         self.address = f"http://127.0.0.1:{port}"
-        config = uvicorn.Config(self.app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=1)
+        config = http_config(self.app, "127.0.0.1", port, trusted_proxies, 1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -144,7 +161,7 @@ class Console:
             yield self
         finally:
             self.state.closing.set()
-            self.signal.stored()
+            self.signal.wake()
             server.should_exit = True
             thread.join()
 
@@ -166,7 +183,7 @@ class Console:
             message = decode(topics.ACCOUNT_COMMANDS, value)
             assert message.data.tenant_id == tenant
             self.world.tell(message)
-            self.signal.stored()
+            self.signal.stored([tenant])
 
 
 class Browser(TestClient):

@@ -11,19 +11,30 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as DatabaseTimeoutError
 
-from processor.console.access import Role
+from processor.console.access import Principal, Role
+from processor.console.queries import Document, Queries
+from processor.console.web import create_app
 from processor.contracts import topics
+from processor.contracts.decks import load_decks
 from processor.contracts.inputs import decode
-from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded
+from processor.domain.errors import InvariantViolated
+from processor.domain.pools import CONFERENCING, PLANS
+from processor.domain.tariff import Tariff
+from processor.stream.rates import Rates, Unobserved
+from tests.crash.workers import wait_until
+from tests.unit.builders import NOW, TENANT, UNIT, autopay, call, conference, decided, funded, licences
 from tests.unit.console_world import Console
 
 ACCOUNT = f"/v1/accounts/{TENANT}"
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Console:
-    made = Console(tmp_path)
+def console(empty_console: Console) -> Console:
+    made = empty_console
     made.world.tell(
         funded(50), autopay(50, 20), call(600), call(60, callee="+33140000000"), call(60, tenant_id="other")
     )
@@ -220,6 +231,30 @@ def test_a_call_is_refused_with_the_meters_own_reason(
     assert (answer["allowed"], answer["reason"], answer["vendor_code"]) == (False, reason, code)
 
 
+@pytest.mark.parametrize(
+    ("number", "country", "help_"),
+    [("911", "US", True), ("112", "GB", True), ("999", "GB", True), ("911", "GB", False), ("1001", "US", False)],
+)
+def test_help_may_be_called_also_when_nobody_says_that_it_is_an_emergency(
+    console: Console, number: str, country: str, help_: bool
+) -> None:
+    for tenant in (TENANT, "nobody"):
+        answer = ask(console, tenant, number=number, payer_country=country, credits_licensed=False)
+        assert (answer["allowed"], answer["reason"] == "emergency") == (help_, help_)
+    inbound = ask(console, "nobody", number=number, payer_country=country, call_type="user_in")
+    assert inbound["reason"] == "balance_not_found"
+
+
+@pytest.mark.parametrize("kinds", [{}, {"call_type": "user_out", "leg_kind": "dial_out"}, {"call_type": None}])
+def test_a_question_is_about_a_call_or_a_conference_leg_never_both(console: Console, kinds: dict[str, Any]) -> None:
+    asked = {"number": "+442079460000", "credits_licensed": True} | kinds
+    answer = console.client(Role.VIEWER).post(f"{ACCOUNT}/authorize", json=asked)
+    assert (answer.status_code, answer.json()["errors"][0]["problem"]) == (
+        422,
+        "Value error, give one of call_type and leg_kind",
+    )
+
+
 @pytest.mark.parametrize("at", ["2026-03-15T12:00:00", "now", "0", 0, 1_750_000_000.5, True])
 def test_a_time_that_is_not_written_out_with_its_zone_is_refused(console: Console, at: object) -> None:
     client = console.client(Role.OPERATOR)
@@ -248,6 +283,86 @@ def test_a_conference_leg_is_authorized_too(console: Console) -> None:
     answer = ask(console, call_type=None, leg_kind="dial_out", capability="MCOMEETACPEA")
     assert (answer["allowed"], answer["reason"]) == (True, "pay_per_minute_conferencing")
     console.world.tell(conference(60))
+
+
+@pytest.mark.parametrize("capability", [*PLANS, CONFERENCING, "MCOMEETACPEA", "unknown", None])
+def test_a_call_is_authorized_with_every_plan(console: Console, capability: str | None) -> None:
+    console.world.tell(licences(*(f"{plan}:GB:1" for plan in (*PLANS, CONFERENCING))))
+    answer = ask(console, capability=capability, payer_country="GB")
+    assert (answer["allowed"], answer["reason"]) == (True, "calling_plan" if capability in PLANS else "pay_as_you_go")
+
+
+def test_a_users_own_minutes_are_asked_for_as_they_are_used(console: Console) -> None:
+    console.world.tell(licences("MCOPSTN8:GB:1"))
+    own = {"capability": "MCOPSTN8", "user_country": "GB", "user_id": "alice"}
+    console.world.tell(call(119 * 60, **own))
+    asked = {"capability": "MCOPSTN8", "payer_country": "GB"}
+    alice, bob = (ask(console, payer_id=user, **asked) for user in ("alice", "bob"))
+    assert (alice["paid_by"], bob["paid_by"]) == ("pool_then_credits", "pool_then_credits")
+    assert bob["longest_s"] - alice["longest_s"] == 119 * 60
+    console.world.tell(call(60, **own))
+    assert ask(console, payer_id="alice", **asked)["reason"] == "pool_used_up"
+    page = console.client(Role.VIEWER).get(f"{ACCOUNT}/users?limit=1").json()
+    assert [(user["user_id"], user["pools"][0]["used_minutes"]) for user in page["items"]] == [("alice", 120)]
+    assert page["next_cursor"] is None
+    text = console.browser().get(f"/tenants/{TENANT}").text
+    assert "MCOPSTN8/GB/alice" in text
+    assert "120 of 120 minutes" in text
+
+
+def test_a_changed_rate_deck_is_taken_up_as_the_meter_does(console: Console, tmp_path: Path) -> None:
+    deck = tmp_path / "deck.csv"
+
+    def price(rate: str) -> None:
+        fresh = deck.with_suffix(".new")
+        fresh.write_text(f"prefix,destination,type,country,rate_per_min\n44,UK,landline,GB,{rate}\n")
+        fresh.replace(deck)
+
+    price("0.10")
+    rates = Rates([deck], lambda: Tariff(load_decks([deck])), Unobserved(), 0.02)
+    console.state = console.state._replace(rates=rates)
+    console.app = create_app(console.state)
+    with console.client() as running:  # with its tasks
+        assert running.get("/login").status_code == 200
+        assert ask(console)["rate_micros_per_min"] == 100_000
+        price("0.20")
+        wait_until("the new price is answered", lambda: ask(console)["rate_micros_per_min"] == 200_000)
+
+
+class _Broken(Queries):
+    """Questions that fail in a given way."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def account(self, tenant: str) -> Document | None:
+        del tenant
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (OperationalError("SELECT", {}, Exception("server closed the connection")), 503, "database_unavailable"),
+        (DatabaseTimeoutError("QueuePool limit reached"), 503, "database_unavailable"),
+        (InvariantViolated("two and two are five"), 500, "internal_error"),
+    ],
+)
+def test_a_failure_of_ours_is_a_problem_too_and_tells_nothing_of_its_cause(
+    console: Console, error: Exception, status: int, code: str
+) -> None:
+    app = create_app(console.state._replace(queries=_Broken(error)))
+    asking = console.client(Role.OPERATOR).headers["Authorization"]
+    client = TestClient(app, headers={"Authorization": asking}, raise_server_exceptions=False)
+    answer = client.get(ACCOUNT)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["type"] == f"urn:communication-credits:problem:{code}"
+    assert str(error) not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    secret = console.access.open_session(Principal("somebody", Role.OPERATOR, None))
+    client.cookies.set("credits_session", secret)
+    page = client.get(f"/tenants/{TENANT}/ledger")
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
 
 
 async def _read_while_it_fills(console: Console, readers: int) -> tuple[list[int], int]:
@@ -288,7 +403,7 @@ def test_a_thousand_readers_at_once_see_whole_batches_while_the_read_model_fills
 def test_the_description_is_openapi_3_1_and_names_every_route(console: Console) -> None:
     described = console.client().get("/v1/openapi.json").json()
     assert described["openapi"].startswith("3.1.")
-    assert len(described["paths"]) == 17
+    assert len(described["paths"]) == 19
     assert all("401" in operation["responses"] for path in described["paths"].values() for operation in path.values())
 
 

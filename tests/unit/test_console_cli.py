@@ -50,3 +50,12 @@ def test_a_database_of_another_kind_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     assert "SQLite or PostgreSQL" in run(tmp_path, "--port", str(port), "--database", "mysql://x/y", code=1).output
+
+
+def test_who_listens_for_others_without_tls_is_warned(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104 - so that the console ends at once
+        port = str(taken.getsockname()[1])
+        others, https = ("--host", "0.0.0.0", "--port", port), ("--public-url", "https://credits.example.org")  # noqa: S104
+        assert "unencrypted" in run(tmp_path, *others, code=1).output
+        assert "unencrypted" not in run(tmp_path, *others, *https, code=1).output
+        assert "unencrypted" not in run(tmp_path, "--port", port, code=1).output

@@ -1,18 +1,23 @@
 """The pages: complete without a script, in two languages, and true to the read model."""
 
+import asyncio
 import re
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from starlette.requests import Request
 
-from processor.console import changes, explain, said
-from processor.console.access import Role
+from processor.console import changes, explain, pages, said
+from processor.console.access import Principal, Role
 from processor.console.amounts import NotAnAmountError, amount
 from processor.console.chart import HEIGHT, bars
-from processor.console.queries import Consumption
+from processor.console.queries import Consumption, Queries
+from processor.console.reader import Reader
+from processor.console.scope import Scope
 from processor.console.text import TEXTS, best_language
 from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded
 from tests.unit.console_world import Browser, Console
@@ -22,8 +27,8 @@ PAGE = f"/tenants/{TENANT}"
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Console:
-    made = Console(tmp_path)
+def console(empty_console: Console) -> Console:
+    made = empty_console
     made.world.tell(
         funded(50), autopay(50, 20), call(600), call(90, callee="+33140000000"), call(60, tenant_id="other")
     )
@@ -79,7 +84,7 @@ def test_an_operator_adjusts_a_balance_with_a_reason(console: Console, browser: 
     answer = browser.submit(f"{PAGE}/adjustments", amount="−8.75", reason=" goodwill  ")
     assert answer.headers["location"] == f"{PAGE}?said=adjusted"
     assert console.world.accounts[TENANT].balance_micros == 40 * UNIT
-    entry = console.access.audit(TENANT, 1)[0]
+    entry = console.access.audit(frozenset({TENANT}), None, 1).items[0]
     assert (entry["actor"], entry["action"]) == ("somebody", "credits.adjusted.v1")
     assert '"reason": "goodwill"' in str(entry["details"])
 
@@ -108,7 +113,7 @@ def test_an_operator_sets_all_licences_in_one_form(console: Console, browser: Br
     text = browser.get(PAGE).text
     assert "<option selected>MCOPSTN1</option>" in text
     assert 'value="GB"' in text
-    assert console.access.audit(TENANT, 1)[0]["action"] == "credits.licences.set.v1"
+    assert console.access.audit(frozenset({TENANT}), None, 1).items[0]["action"] == "credits.licences.set.v1"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +138,7 @@ def test_an_operator_resets_a_suspended_auto_pay(console: Console, browser: Brow
     assert "Auto-pay is suspended" in browser.get(PAGE).text
     assert browser.submit(f"{PAGE}/reset").headers["location"] == f"{PAGE}?said=reset"
     assert not console.world.accounts[TENANT].recharge.suspended
-    assert console.access.audit(TENANT, 1)[0]["action"] == "credits.recharge.reset.v1"
+    assert console.access.audit(frozenset({TENANT}), None, 1).items[0]["action"] == "credits.recharge.reset.v1"
 
 
 def test_two_forms_of_one_page_are_two_changes(console: Console, browser: Browser) -> None:
@@ -238,7 +243,17 @@ def test_money_shows_the_decimals_it_has(console: Console) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "accepted", "language"),
-    [(None, None, "en"), (None, "ar", "ar"), ("en", "ar", "en"), ("xx", "de, AR-EG;q=0.5", "ar"), (None, "*", "en")],
+    [
+        (None, None, "en"),
+        (None, "ar", "ar"),
+        ("en", "ar", "en"),
+        ("xx", "de, AR-EG;q=0.5", "ar"),
+        (None, "*", "en"),
+        (None, "en;q=0.3, ar;q=0.8", "ar"),
+        (None, "ar;q=0, en;q=0.1", "en"),
+        (None, "ar;q=much, en;q=0.1", "en"),
+        (None, "ar, en", "ar"),
+    ],
 )
 def test_the_language_is_the_readers_choice_or_the_browsers(
     wanted: str | None, accepted: str | None, language: str
@@ -256,14 +271,64 @@ def test_the_chart_is_mirrored_for_right_to_left() -> None:
 async def _woken() -> int:
     signal = changes.ChangeSignal()
     signal.bind()
-    seen = signal.count
-    signal.stored()
-    await signal.wait(seen, 30)
-    await signal.wait(signal.count, 0)
-    return signal.count
+    with signal.watch("a") as watch:
+        signal.stored(["b", "a"])
+        await watch.wait(0, 30)
+        signal.stored(["b"])
+        await watch.wait(1, 0)
+        signal.wake()
+        await watch.wait(1, 30)
+        return watch.count
 
 
-def test_a_waiting_request_wakes_with_the_next_commit() -> None:
-    import asyncio
+def test_a_waiting_request_wakes_with_the_next_commit_about_its_tenant() -> None:
+    assert asyncio.run(_woken()) == 2
 
-    assert asyncio.run(_woken()) == 1
+
+class _Counting(Queries):
+    looks = 0
+
+    def version(self, tenant: str) -> str:
+        self.looks += 1
+        return super().version(tenant)
+
+
+def test_open_pages_look_once_when_their_tenant_changes_and_never_for_others(console: Console) -> None:
+    queries = _Counting(console.world.engine)
+    state = console.state._replace(queries=queries)
+    secret = console.access.open_session(Principal("somebody", Role.VIEWER, None))
+    session = console.access.session(secret)
+    assert session is not None
+    request = Request({"type": "http"})
+    reader, scope = Reader(request, session, secret, "en"), Scope(TENANT, session.principal, state)
+
+    async def news(shown: str, waiting: asyncio.Semaphore) -> str:
+        events = pages._changes(reader, scope, shown)
+        assert (await anext(events)).startswith("retry")
+        following = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)  # it has begun to watch
+        waiting.release()
+        while not (event := await following).startswith("data"):
+            following = asyncio.ensure_future(anext(events))
+        await events.aclose()
+        return event
+
+    async def scenario(readers: int) -> list[str]:
+        console.signal.bind()
+        shown, waiting = console.queries.version(TENANT), asyncio.Semaphore(0)
+        streams = [asyncio.create_task(news(shown, waiting)) for _ in range(readers)]
+        for _ in streams:
+            await waiting.acquire()
+        with console.signal.watch(TENANT) as watch:
+            await watch.version(partial(queries.version, TENANT))
+        for _ in range(20):
+            console.world.tell(call(60, tenant_id="other"))
+            console.signal.stored(["other"])
+            await asyncio.sleep(0)
+        console.world.tell(call(60))
+        console.signal.stored([TENANT])
+        return await asyncio.gather(*streams)
+
+    assert len({*asyncio.run(scenario(30))}) == 1
+    assert asyncio.run(pages.live(reader, scope)).headers["x-accel-buffering"] == "no"
+    assert queries.looks == 2

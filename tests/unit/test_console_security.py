@@ -4,17 +4,23 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
-from sqlalchemy import func, select
+from alembic import command
+from markupsafe import escape
+from sqlalchemy import create_engine, func, select
 
 from processor.console import access, signin
 from processor.console.access import Principal, Role
+from processor.console.access_tables import METADATA, TOKENS
+from processor.console.database import alembic
 from processor.console.guard import MAX_BODY_BYTES
+from processor.console.oidc import Oidc, Provider
 from processor.console.signin import RateLimit
 from processor.console.tables import ACCOUNTS
 from processor.console.web import create_app
-from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded, row, tariff
-from tests.unit.console_world import Console
+from tests.unit.builders import TENANT, UNIT, autopay, call, decided, funded, licences, row, tariff
+from tests.unit.console_world import Browser, Console
 
 API = f"/v1/accounts/{TENANT}"
 PAGE = f"/tenants/{TENANT}"
@@ -38,8 +44,8 @@ SQL = "x' OR '1'='1'; DROP TABLE accounts; --%_\\"
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Console:
-    made = Console(tmp_path)
+def console(empty_console: Console) -> Console:
+    made = empty_console
     made.world.tell(funded(50), autopay(50, 20), call(600))
     return made
 
@@ -79,8 +85,9 @@ def test_a_token_ends_when_it_expires_or_is_revoked_and_its_sessions_with_it(
 ) -> None:
     who = Principal("finance", Role.VIEWER, None)
     token = console.access.add_token(who, 1)
-    session = console.access.open_session(who)
+    session = console.access.exchange(token) or ""
     assert console.access.holder(token) == who
+    assert console.access.session(session) is not None
     tomorrow = access.now_ms() + 86_400_001
     monkeypatch.setattr(access, "now_ms", lambda: tomorrow)
     assert console.access.holder(token) is None
@@ -92,13 +99,96 @@ def test_a_token_ends_when_it_expires_or_is_revoked_and_its_sessions_with_it(
     assert console.access.session(session) is None
 
 
-def test_secrets_are_stored_as_hashes_only(console: Console, tmp_path: Path) -> None:
+def test_a_session_opened_just_before_its_token_expires_ends_with_it(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    expires = access.now_ms() + 86_400_000
+    monkeypatch.setattr(access, "now_ms", lambda: expires - 1000)
+    client = console.client()
+    assert client.post("/login", data={"token": token}).status_code == 303
+    assert client.get("/").status_code == 200
+    monkeypatch.setattr(access, "now_ms", lambda: expires + 1000)
+    assert client.get("/").headers["location"] == "/login"
+
+
+@pytest.mark.parametrize("named", ["*", "a\nb", "null", '["a"]', '"'])
+def test_whoever_is_given_a_tenant_of_an_odd_name_sees_that_one_only(console: Console, named: str) -> None:
+    who = Principal("odd", Role.VIEWER, frozenset({named}))
+    token = console.access.add_token(who, 1)
+    session = console.access.session(console.access.exchange(token) or "")
+    assert console.access.holder(token) == who
+    assert session is not None
+    assert session.principal == who
+
+
+def test_the_scopes_of_an_earlier_version_are_migrated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'access.sqlite'}"
+    store = access.open_access(url)
+    scopes = {"*": None, "a": frozenset({"a"}), "a\nb": frozenset({"a", "b"})}
+    for name, tenants in scopes.items():
+        store.add_token(Principal(name, Role.VIEWER, tenants), 1)
+    with create_engine(url).begin() as connection:
+        command.downgrade(alembic(connection, "access", METADATA), "0001")
+        assert all(row.tenants == row.name for row in connection.execute(select(TOKENS)))  # as they were kept then
+    assert {who.name: who.tenants for who, _ in access.open_access(url).tokens()} == scopes
+
+
+def actions(console: Console, role: Role, *tenants: str) -> list[tuple[str, str]]:
+    """What `GET /v1/audit` shows, oldest first, read in small pages."""
+    client, found, cursor = console.client(role, *tenants), [], None
+    while True:
+        asked = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/v1/audit", params=asked).json()
+        found += [(entry["actor"], entry["action"]) for entry in page["items"] if entry["action"] != "token_added"]
+        if (cursor := page["next_cursor"]) is None:
+            return found[::-1]
+
+
+def test_sign_ins_and_refusals_are_in_the_audit_trail_for_who_may_see_every_tenant(console: Console) -> None:
+    client, token = console.client(), console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    assert client.post("/login", data={"token": "guess"}).status_code == 401
+    client.post("/login", data={"token": token})
+    csrf = re.search(r'name="csrf" value="([^"]+)"', client.get(PAGE).text)
+    assert csrf is not None
+    client.post(f"{PAGE}/funds", data={"csrf": csrf[1], "key": "k", "amount": "60"})
+    client.post("/logout", data={"csrf": csrf[1]})
+    console.access.revoke_token("finance")
+    happened = [
+        ("", "sign_in_failed"),
+        ("finance", "signed_in"),
+        ("finance", "refused"),
+        ("finance", "signed_out"),
+        (access.COMMAND_LINE, "token_revoked"),
+    ]
+    assert actions(console, Role.OPERATOR) == happened
+    assert actions(console, Role.OPERATOR, TENANT) == [("finance", "refused")]
+    assert console.client(Role.BILLING_ADMIN).get("/v1/audit").status_code == 403
+
+
+def test_what_is_older_than_the_retention_is_forgotten(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    who = Principal("finance", Role.OPERATOR, None)
+    token = console.access.add_token(who, 1)
+    assert console.access.request(who, TENANT, "credits.funded.v1", "old", "{}")
+    now = access.now_ms()
+    monkeypatch.setattr(access, "now_ms", lambda: now + 100_000_000)
+    assert console.access.request(who, TENANT, "credits.funded.v1", "new", "{}")
+    console.access.prune(now + 1)
+    assert [entry["command_id"] for entry in console.access.audit(None, None, 10).items] == ["new"]
+    assert [console.access.requested(TENANT, command_id) for command_id in ("old", "new")] == [False, True]
+    monkeypatch.undo()
+    assert console.access.holder(token) is None  # it had expired
+    assert console.access.tokens() == []
+
+
+def test_secrets_are_stored_as_hashes_only(console: Console) -> None:
     who = Principal("finance", Role.VIEWER, None)
     token, session = console.access.add_token(who, 1), console.access.open_session(who)
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("access.sqlite*"))
-    assert b"finance" in stored
-    assert token.encode() not in stored
-    assert session.encode() not in stored
+    with console.access._engine.connect() as connection:
+        stored = str([list(connection.execute(select(table))) for table in METADATA.sorted_tables])
+    assert "finance" in stored
+    assert token not in stored
+    assert session not in stored
 
 
 @pytest.mark.parametrize(
@@ -130,10 +220,10 @@ def test_a_viewer_sees_no_forms_and_can_send_none(console: Console) -> None:
 
 def test_a_billing_admin_sees_no_forms_of_an_operator_and_can_send_none(console: Console) -> None:
     browser = console.browser(Role.BILLING_ADMIN, TENANT)
-    text = browser.get(PAGE).text
-    assert "Add additional funds" in text
+    page = browser.get(PAGE).text
+    assert "Add additional funds" in page
     for path in ("/licences", "/adjustments", "/reset"):
-        assert f'action="{PAGE}{path}"' not in text
+        assert f'action="{PAGE}{path}"' not in page
         assert browser.submit(f"{PAGE}{path}", **FORMS[path]).status_code == 403
     assert console.sent == []
 
@@ -183,6 +273,7 @@ def test_behind_tls_the_cookie_is_secure(console: Console) -> None:
     console.app = create_app(console.state._replace(secure_cookies=True))
     answer = console.client().post("/login", data={"token": console.links[-1]})
     assert "Secure" in answer.headers["set-cookie"]
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
 def test_signing_out_ends_the_session(console: Console) -> None:
@@ -205,6 +296,27 @@ def test_guessing_tokens_is_slowed_down(console: Console) -> None:
     assert client.post("/login", data={"token": console.links[-1]}).status_code == 429
 
 
+def test_good_sign_ins_never_use_the_limit_up(console: Console) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    client = console.client()
+    good = [client.post("/login", data={"token": token}).status_code for _ in range(2 * signin.TRIES)]
+    assert good == [303] * 2 * signin.TRIES
+    assert client.post("/login", data={"token": "guess"}).status_code == 401
+
+
+@pytest.mark.parametrize(("trusted", "last"), [("127.0.0.1", 303), ("10.0.0.0/8", 429), ("", 429)])
+def test_guesses_of_one_person_behind_a_trusted_proxy_do_not_lock_the_others_out(
+    console: Console, trusted: str, last: int
+) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    with console.serving(trusted_proxies=trusted), httpx2.Client(base_url=console.address) as client:
+        for number in range(signin.TRIES + 1):
+            guess = client.post("/login", data={"token": "guess"}, headers={"X-Forwarded-For": "203.0.113.1"})
+            assert guess.status_code == (401 if number < signin.TRIES else 429)
+        good = client.post("/login", data={"token": token}, headers={"X-Forwarded-For": "203.0.113.2"})
+        assert good.status_code == last
+
+
 def test_the_limit_of_tries_slides_and_forgets_the_oldest_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signin, "ADDRESSES", 2)
     now = [0.0]
@@ -213,7 +325,7 @@ def test_the_limit_of_tries_slides_and_forgets_the_oldest_address(monkeypatch: p
     now[0] = signin.WINDOW_S + 1
     assert limit.allows("a")
     assert [limit.allows(address) for address in ("b", "c", "a")] == [True] * 3
-    assert len(limit._tries) == 2
+    assert len(limit._failures) == 2
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10_000_000])
@@ -234,22 +346,47 @@ def test_every_answer_forbids_inline_scripts_frames_and_sniffing(console: Consol
         assert (headers["x-frame-options"], headers["x-content-type-options"]) == ("DENY", "nosniff")
 
 
+def is_only_text(page: str) -> bool:
+    tags = re.sub(r"\"[^\"]*\"|>[^<]*<", "", page)
+    return "<script>alert" not in page and "<img" not in page and not re.search(r"\son\w+=", tags)
+
+
 def test_no_text_becomes_markup(console: Console) -> None:
+    """Not the tenant's id, destination, deck, provider's reason, user's id nor the name of who looks."""
     world = console.world
-    world.tariff = tariff(row("44", destination=SCRIPT))
+    world.tariff = tariff(row("44", destination=SCRIPT, deck=SCRIPT))
     world.tell(funded(50, tenant_id=SCRIPT), autopay(50, 45, tenant_id=SCRIPT), call(6000, tenant_id=SCRIPT))
     in_flight = world.accounts[SCRIPT].recharge.in_flight or ""
     world.tell(decided(in_flight, "declined", tenant_id=SCRIPT, reason_code=SCRIPT))
-    browser = console.browser()
+    world.tell(licences("MCOPSTN8:GB:1", tenant_id=SCRIPT))
+    world.tell(call(60, tenant_id=SCRIPT, capability="MCOPSTN8", user_country="GB", user_id=SCRIPT))
+    browser = Browser(console, Principal(SCRIPT, Role.OPERATOR, None))
     page = "/tenants/" + SCRIPT.replace("/", "%2F").replace(" ", "%20")
-    for path in ("/", f"/?search={SCRIPT}", page, f"{page}/ledger", f"{page}/ledger/2", f"{page}?said={SCRIPT}"):
+    escaped = str(escape(SCRIPT))
+    shown = {  # how often the text is on the page at least: once it is the name of who looks
+        "/": 2,
+        f"/?search={SCRIPT}": 3,
+        page: 4,
+        f"{page}/ledger": 3,
+        f"{page}/ledger/2": 4,
+        f"{page}/ledger/3": 4,
+        f"{page}?said={SCRIPT}": 4,
+    }
+    for path, times in shown.items():
         for language in ("en", "ar"):
             answer = browser.get(path, headers={"Accept-Language": language})
             assert answer.status_code == 200, path
-            assert "alert(1)" in answer.text or "said" in path
-            assert "<script>alert" not in answer.text
-            assert "<img" not in answer.text
-            assert not re.search(r"\son\w+=", re.sub(r"\"[^\"]*\"|>[^<]*<", "", answer.text))
+            assert answer.text.count(escaped) >= times, path
+            assert is_only_text(answer.text), path
+
+
+def test_the_name_of_the_identity_provider_is_only_text(console: Console) -> None:
+    provider = Provider("https://login.example.org", "console", "", SCRIPT, "openid", "name", "groups", {}, "tenants")
+    console.app = create_app(console.state._replace(oidc=Oidc(provider, "https://credits.example.org")))
+    for path in ("/login", "/login?left=oidc", f"/login?token={SCRIPT}"):
+        page = console.client().get(path).text
+        assert str(escape(SCRIPT)) in page
+        assert is_only_text(page)
 
 
 def test_pages_have_no_inline_script_or_style(console: Console) -> None:
