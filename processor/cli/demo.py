@@ -39,11 +39,11 @@ WORD_S = 5.0
 def demo(minutes: float | None, port: int, metrics_port: int, tenants: int, rate: float, console_port: int) -> None:
     """See everything at work: a real Kafka broker, a worker, a payment worker, a telephony platform and the console.
 
-    The tenants are opened with 50.00 each and auto-pay of 50.00 when the balance falls to 20.00; their usage is
-    debited as it arrives and recharges follow. The link that is printed opens the console, where an administrator sees
-    all of it. While it runs, other commands work from a second terminal, for
-    example `credits balance tenant-00001`. At the end the platform stops, the rest is processed and `credits verify`
-    recomputes every balance: the exit code is 0 only if nothing drifted.
+    The tenants are opened with 50.00 each and auto-pay of 50.00, or of several times as much for who spends faster,
+    when the balance falls to 20.00; their usage is debited as it arrives and recharges follow. The link that is printed
+    opens the console, where an administrator sees all of it. While it runs, other commands work from a second terminal,
+    for example `credits balance tenant-00001`. At the end the platform stops, the rest is processed and `credits
+    verify` recomputes every balance: the exit code is 0 only if nothing drifted.
 
     \b
     Example:
@@ -101,10 +101,16 @@ class _Demo:
         self._start("worker", "--processes", "1", "--metrics-port", str(self._metrics_port))
         self._start("payment-worker", "--latency", "0.3", "--decline-rate", "0.02")
         screen = Screen(self._brokers, self._metrics_port)
+        screen.say(
+            f"In a second terminal: {sys.argv[0]} ledger tenant-00001 --brokers {self._brokers}\n"
+            "Ctrl-C ends the demo with an audit of every balance."
+        )
         running.enter_context(screen)
         click.echo("Starting the worker …", err=True)
         self._until("the worker has its partitions", "worker", lambda: self._stop.is_set() or screen.worker_is_up())
-        self._start("simulate", "--tenants", str(tenants), "--rate", str(rate), "--skew", "--open")
+        # Who spends more than the 50.00 while a payment is under way needs several of them at once.
+        pace = ("--tenants", str(tenants), "--rate", str(rate), "--skew")
+        self._start("simulate", *pace, "--open", "--max-units", "1000")
         if console_port and not self._stop.is_set():
             self._open_console(console_port)
         deadline = time.monotonic() + 60 * minutes if minutes else None
