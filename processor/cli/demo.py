@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +20,11 @@ from processor.cli.common import CommandFailed
 if TYPE_CHECKING:
     from processor.embedded.child import GuardedChild
 
-WORKER_UP_S = 30.0
-DRAIN_S = 60.0
+PATIENCE_S = 180.0
+"""How long a part may take to be up, and the rest to be processed: seconds are enough unless the machine is busy."""
 REFRESH_S = 0.5
+WORD_S = 5.0
+"""So often somebody who waits is told for what."""
 
 
 @click.command()
@@ -37,11 +39,11 @@ REFRESH_S = 0.5
 def demo(minutes: float | None, port: int, metrics_port: int, tenants: int, rate: float, console_port: int) -> None:
     """See everything at work: a real Kafka broker, a worker, a payment worker, a telephony platform and the console.
 
-    The tenants are opened with 50.00 each and auto-pay of 50.00 when the balance falls to 20.00; their usage is
-    debited as it arrives and recharges follow. The link that is printed opens the console, where an administrator sees
-    all of it. While it runs, other commands work from a second terminal, for
-    example `credits balance tenant-00001`. At the end the platform stops, the rest is processed and `credits verify`
-    recomputes every balance: the exit code is 0 only if nothing drifted.
+    The tenants are opened with 50.00 each and auto-pay of 50.00, or of several times as much for who spends faster,
+    when the balance falls to 20.00; their usage is debited as it arrives and recharges follow. The link that is printed
+    opens the console, where an administrator sees all of it. While it runs, other commands work from a second terminal,
+    for example `credits balance tenant-00001`. At the end the platform stops, the rest is processed and `credits
+    verify` recomputes every balance: the exit code is 0 only if nothing drifted.
 
     \b
     Example:
@@ -77,6 +79,10 @@ def _broker(port: int) -> Iterator[str]:
         raise CommandFailed(str(error)) from error
 
 
+def _on_stderr(note: str) -> None:
+    click.echo(note, err=True)
+
+
 class _Demo:
     """The processes around the broker and the screen in front of them."""
 
@@ -95,10 +101,17 @@ class _Demo:
         self._start("worker", "--processes", "1", "--metrics-port", str(self._metrics_port))
         self._start("payment-worker", "--latency", "0.3", "--decline-rate", "0.02")
         screen = Screen(self._brokers, self._metrics_port)
+        screen.say(
+            f"In a second terminal: {sys.argv[0]} ledger tenant-00001 --brokers {self._brokers}\n"
+            "Ctrl-C ends the demo with an audit of every balance."
+        )
         running.enter_context(screen)
-        self._until("the worker is up", WORKER_UP_S, screen.worker_is_up)
-        self._start("simulate", "--tenants", str(tenants), "--rate", str(rate), "--skew", "--open")
-        if console_port:
+        click.echo("Starting the worker …", err=True)
+        self._until("the worker has its partitions", "worker", lambda: self._stop.is_set() or screen.worker_is_up())
+        # Who spends more than the 50.00 while a payment is under way needs several of them at once.
+        pace = ("--tenants", str(tenants), "--rate", str(rate), "--skew")
+        self._start("simulate", *pace, "--open", "--max-units", "1000")
+        if console_port and not self._stop.is_set():
             self._open_console(console_port)
         deadline = time.monotonic() + 60 * minutes if minutes else None
         with screen.live():
@@ -108,7 +121,7 @@ class _Demo:
                 self._stop.wait(REFRESH_S)
             screen.say("The platform has stopped; waiting for the rest to be processed …")
             self._end("simulate")
-            self._until("all usage is processed", DRAIN_S, lambda: screen.refresh().settled)
+            self._until("all usage is processed", "worker", lambda: screen.refresh().settled, screen.say)
         return self._verify()
 
     def _open_console(self, port: int) -> None:
@@ -117,7 +130,7 @@ class _Demo:
             return
         self._start("console", "--port", str(port))
         said = self._log("console")
-        self._until("the console listens", WORKER_UP_S, lambda: "Console: " in said.read_text())
+        self._until("the console listens", "console", lambda: "Console: " in said.read_text())
         click.echo(f"{said.read_text().splitlines()[-1]}\n(it signs in once; each further link is in {said})")
 
     def _start(self, command: str, *arguments: str) -> None:
@@ -134,16 +147,25 @@ class _Demo:
         """Fails with its last words when a part of the demo ended by itself."""
         for command, child in self._children.items():
             if child.ended():
-                last = self._log(command).read_text().strip().splitlines()[-5:]
-                raise CommandFailed(f"`credits {command}` ended by itself:\n  " + "\n  ".join(last))
+                raise CommandFailed(f"`credits {command}` ended by itself:{self._last_words(command)}")
 
-    def _until(self, what: str, patience_s: float, condition: object) -> None:
-        deadline = time.monotonic() + patience_s
-        while not condition():  # type: ignore[operator]
+    def _until(
+        self, what: str, command: str, condition: Callable[[], bool], say: Callable[[str], None] = _on_stderr
+    ) -> None:
+        """Waits for a part of the demo, and says now and then for what, for how long and until when."""
+        began, words = time.monotonic(), 1
+        while not condition():
             self._check()
-            if time.monotonic() > deadline:
-                raise CommandFailed(f"not within {patience_s:.0f} s: {what}")
+            waited_s = time.monotonic() - began
+            if waited_s > PATIENCE_S:
+                raise CommandFailed(f"not within {PATIENCE_S:.0f} s: {what}{self._last_words(command)}")
+            if waited_s > words * WORD_S:
+                words += 1
+                say(f"Waiting until {what}: {waited_s:.0f} s of at most {PATIENCE_S:.0f}; is the machine busy?")
             time.sleep(0.1)  # between two looks at a metrics page
+
+    def _last_words(self, command: str) -> str:
+        return "".join(f"\n  {line}" for line in self._log(command).read_text().strip().splitlines()[-5:])
 
     def _end(self, command: str) -> None:
         self._children.pop(command).end(signal.SIGTERM)

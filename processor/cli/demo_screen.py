@@ -49,7 +49,7 @@ class Screen:
         self._balances = _Balances(brokers)
         self._history: deque[tuple[float, Totals]] = deque(maxlen=10)
         self._unchanged = 0
-        self._note = "Ctrl-C ends the demo with an audit of every balance."
+        self._note = ""
         self._live: Live | None = None
         self._console = Console()
 
@@ -103,7 +103,9 @@ class Screen:
         per_s = (totals.events - past.events) / (now - then) if now > then else 0.0
         figures = Table.grid(padding=(0, 3))
         figures.add_row("events", f"{totals.events:,.0f}", f"{per_s:,.0f} per second")
-        figures.add_row("debited", show(int(totals.debited_micros), "USD"), f"{totals.charged:,.0f} legs charged")
+        figures.add_row(
+            "debited", _to_the_cent(int(totals.debited_micros), "USD"), f"{totals.charged:,.0f} legs charged"
+        )
         figures.add_row("duplicates", f"{totals.duplicates:,.0f}", "recognised and not charged")
         figures.add_row(
             "recharges",
@@ -137,13 +139,13 @@ class _Balances:
         """Draws the accounts that were touched last, and the sum of all."""
         accounts = list(self._accounts.values())
         total = sum(account.balance_micros for account in accounts)
-        table = Table(title=f"{len(accounts)} balances, together {show(total, 'USD')}", title_justify="left")
+        table = Table(title=f"{len(accounts)} balances, together {_to_the_cent(total, 'USD')}", title_justify="left")
         for heading in ("tenant", "balance", "auto-pay at", "recharge"):
             table.add_column(heading, justify="left" if heading in ("tenant", "recharge") else "right")
         for account in sorted(accounts, key=lambda account: account.revision, reverse=True)[: self.SHOWN]:
             trigger = show(account.autopay.trigger_micros, account.currency, code=False) if account.autopay else "off"
             state = account.recharge.in_flight or ("suspended" if account.recharge.suspended else "")
-            table.add_row(account.tenant_id, show(account.balance_micros, account.currency), trigger, state)
+            table.add_row(account.tenant_id, _to_the_cent(account.balance_micros, account.currency), trigger, state)
         return table
 
     def _follow(self, brokers: str) -> None:
@@ -157,6 +159,10 @@ class _Balances:
                     account = decode_account(record.value())
                     self._accounts = {**self._accounts, account.tenant_id: account}
         consumer.close()
+
+
+def _to_the_cent(micros: int, currency: str) -> str:
+    return show(round(micros, -4), currency)
 
 
 def _totals(samples: dict[str, float]) -> Totals:

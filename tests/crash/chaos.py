@@ -15,11 +15,19 @@ from tests.crash.platform import Payments, Platform
 from tests.crash.workers import SESSION_TIMEOUT_S, WorkerProcess, lag, wait_until
 
 EVENTS_PER_S = 1_000
+HURRIED_EVENTS_PER_S = 3_000
+"""Until `UNIQUE_EVENTS` are out."""
+
 OPENING = ("kill", "scale", "kill", "broker kill", "rolling restart", "freeze", "scale", "kill", "broker restart")
 """However short the run, each fault happens."""
 
+UNIQUE_EVENTS = 200_000
+DUPLICATES = 0.055
+LEAST = Counter(kill=10, freeze=2)
+"""What no run does without; the faults that the opening lacks strike two workers."""
+
 WEIGHTS = {"kill": 82, "freeze": 5, "scale": 6, "rolling restart": 4, "broker kill": 2, "broker restart": 1}
-"""What happens behind the opening, and how often."""
+"""What happens behind those, and how often."""
 
 PATIENCE_S = 300.0
 """How long anything may take on a machine that has much else to do."""
@@ -84,7 +92,7 @@ class Load:
         due = time.monotonic()
         while not self._enough.is_set():
             self._platform.emit(100)
-            due += 100 / EVENTS_PER_S
+            due += 100 / (EVENTS_PER_S if self._platform.usage_emitted() >= UNIQUE_EVENTS else HURRIED_EVENTS_PER_S)
             self._enough.wait(max(due - time.monotonic(), 0))
         self._platform.flush()
 
@@ -104,7 +112,7 @@ class Chaos:
     def run(self, platform: Platform, seconds: float, kills: int) -> None:
         """Lets faults strike until the time is over and so many workers were killed; then has all input charged.
 
-        The faults of the opening strike in any case.
+        The opening strikes in any case, and the least numbers of faults and events are reached.
         """
         until = time.monotonic() + seconds
         self._start(self._workers[0])
@@ -112,7 +120,14 @@ class Chaos:
             with Load(platform):
                 for fault in OPENING:
                     self._strike(fault)
-                while time.monotonic() < until or self._deaths()[-signal.SIGKILL] < kills:
+                self._scale(2)
+                while lacking := list((LEAST - self._struck()).elements()):
+                    self._strike(self._course.choice(lacking))
+                while (
+                    time.monotonic() < until
+                    or self._struck()["kill"] < kills
+                    or platform.usage_emitted() < UNIQUE_EVENTS
+                ):
                     self._strike(self._course.choices(list(WEIGHTS), list(WEIGHTS.values()))[0])
             wait_until("all input committed", self._drained, PATIENCE_S, pause_s=0.25)
         for worker in self._running():
@@ -135,7 +150,7 @@ class Chaos:
             protocol=protocol,
             seed=seed,
             seconds=round(seconds),
-            kills=deaths[-signal.SIGKILL],  # a victim may have ended by itself a moment before
+            kills=self._struck()["kill"],
             freezes=self._done["freeze"],
             rolling_restarts=self._done["rolling restart"],
             scalings=self._done["scale"],
@@ -143,7 +158,7 @@ class Chaos:
             broker_restarts=self._done["broker restart"],
             process_starts=self._starts,
             rebalances=sum(worker.rebalances for worker in self._workers),
-            unique_events=len(platform.expected.usage),
+            unique_events=platform.usage_emitted(),
             repeated_events=platform.repeated,
             foreign_partitioner=platform.misrouted,
             records_sent=platform.sent,
@@ -155,6 +170,10 @@ class Chaos:
         """Counts how the processes so far have ended, by exit code."""
         return Counter(code for worker in self._workers for code in worker.deaths)
 
+    def _struck(self) -> Counter[str]:
+        """Counts the faults so far; a victim that had ended by itself a moment before was not killed."""
+        return Counter({**self._done, "kill": self._deaths()[-signal.SIGKILL]})
+
     def _strike(self, fault: str) -> None:
         wait_until("a worker owns partitions", lambda: bool(self._owners()), PATIENCE_S)
         victim = self._course.choice(self._owners())
@@ -164,7 +183,8 @@ class Chaos:
             victim.kill()
             self._start(victim)
         elif fault == "freeze":
-            self._freeze_past_the_session(victim)
+            if not self._freeze_past_the_session(victim):
+                return
         elif fault == "rolling restart":
             for worker in self._running():
                 wait_until("the worker owns partitions", lambda: worker in self._owners(), PATIENCE_S)  # noqa: B023
@@ -179,13 +199,19 @@ class Chaos:
             self._broker.restart()
         self._done[fault] += 1
 
-    def _freeze_past_the_session(self, victim: WorkerProcess) -> None:
-        """Stops the worker for longer than its session, then lets it come back as a zombie, which must end itself."""
+    def _freeze_past_the_session(self, victim: WorkerProcess) -> bool:
+        """Stops the worker for longer than its session, then lets it come back as a zombie, which must end itself.
+
+        False for a victim that has ended by itself.
+        """
         victim.signal(signal.SIGSTOP)
+        if not victim.running():
+            return False
         threading.Event().wait(2 * SESSION_TIMEOUT_S)
         victim.signal(signal.SIGCONT)
         assert victim.ended() in (70, 75)
         self._start(victim)
+        return True
 
     def _scale(self, size: int) -> None:
         for worker in self._workers[self._size : size]:

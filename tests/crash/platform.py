@@ -123,6 +123,10 @@ class Platform:
         """Returns when everything emitted is on the broker."""
         assert self.producer.flush() == self._stranger.flush() == 0
 
+    def usage_emitted(self) -> int:
+        """Returns how many unique events of usage there are."""
+        return len(self.expected.usage)
+
     def _unique(self) -> tuple[str, str, bytes]:
         if self._random.random() < self._fundings:
             tenant = self._random.choice(self._tenants)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from processor.embedded.broker import EmbeddedBroker
-from tests.crash.chaos import Chaos
+from tests.crash.chaos import DUPLICATES, LEAST, UNIQUE_EVENTS, Chaos
 from tests.crash.platform import Payments, Platform, write_deck
 from tests.crash.proof import documents, prove
 from tests.crash.workers import WorkerProcess, drained, wait_until
@@ -29,7 +29,7 @@ def test_random_faults_under_load_neither_lose_nor_double_an_event(own: Embedded
     deck = write_deck(tmp_path / "deck.csv")
     settings = {"CREDITS_GROUP_PROTOCOL": PROTOCOL}
     workers = [WorkerProcess(own.bootstrap, tmp_path / name, deck, **settings) for name in "abcd"]
-    platform = Platform(own.bootstrap, SEED, tenants=300, misrouted=0.02, fundings=0.01)
+    platform = Platform(own.bootstrap, SEED, tenants=300, duplicates=DUPLICATES, misrouted=0.02, fundings=0.001)
     platform.open_accounts()
     with Chaos(own, workers, SEED) as chaos:
         chaos.run(platform, SECONDS, KILLS)
@@ -39,6 +39,10 @@ def test_random_faults_under_load_neither_lose_nor_double_an_event(own: Embedded
     )
     figures = chaos.figures(platform, payments, PROTOCOL, SEED, time.monotonic() - began)
     print("\n" + figures.table())
+    assert figures.kills >= LEAST["kill"]
+    assert figures.freezes >= LEAST["freeze"]
+    assert figures.unique_events >= UNIQUE_EVENTS
+    assert figures.repeated_events >= UNIQUE_EVENTS // 20
     if REPORT:
         figures.write(Path(REPORT))
 

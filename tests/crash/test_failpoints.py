@@ -10,18 +10,10 @@ import pytest
 
 from tests.crash.platform import Payments, Platform, write_deck
 from tests.crash.proof import prove
-from tests.crash.workers import WorkerProcess, drained, lag, wait_until
+from tests.crash.steps import EVERY_STEP, SMALL_BATCHES, die_after
+from tests.crash.workers import WorkerProcess, drained, wait_until
 
 EVENTS = 4_000
-MORE = 800
-"""Two cycles."""
-
-SMALL_BATCHES = {"CREDITS_BATCH_MAX_EVENTS": "400", "CREDITS_CHECKPOINT_INTERVAL_S": "0"}
-"""Many cycles, each of which is in the local checkpoint soon after its commit."""
-
-AT_THE_START = ("W1:1", "A1:1", "A2:1", "A3:1")
-IN_A_CYCLE = ("B1:2", "B2:2", "B3:2", "B4:2", "B5:2", "B6:2", "B7:2")
-AT_THE_END = "R1:1"
 REFUSED = (70, 75)
 """What a zombie ends with: the broker has refused it, or its records have become too old to be delivered."""
 
@@ -43,23 +35,8 @@ def meter(bootstrap: str, directory: Path, protocol: str) -> WorkerProcess:
     return WorkerProcess(bootstrap, directory, deck, **SMALL_BATCHES, CREDITS_GROUP_PROTOCOL=protocol)
 
 
-def die_after(failpoint: str, bootstrap: str, platform: Platform, worker: WorkerProcess) -> None:
-    """Starts the worker, with enough to do, and waits until it is dead."""
-    platform.emit(MORE)
-    platform.flush()
-    waiting = lag(bootstrap)
-    worker.start(failpoint + ":kill")
-    if failpoint == AT_THE_END:
-        wait_until("some input committed", lambda: lag(bootstrap) < waiting)
-        assert worker.terminate() == -signal.SIGKILL
-        return
-    while (code := worker.ended()) == 75:  # a broker on a busy machine has not answered in time
-        worker.start(failpoint + ":kill")
-    assert code == -signal.SIGKILL
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("failpoint", [*AT_THE_START, *IN_A_CYCLE, AT_THE_END])
+@pytest.mark.parametrize("failpoint", EVERY_STEP)
 def test_a_worker_that_dies_after_this_step_and_restarts_neither_loses_nor_doubles(
     topics: str, platform: Platform, tmp_path: Path, protocol: str, failpoint: str
 ) -> None:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from processor.contracts.topics import INPUTS, USAGE_REROUTED
 from tests.crash.platform import PARTITIONS
 
+GROUP = "credits-meter"
 SESSION_TIMEOUT_S = 3
 TRANSACTION_TIMEOUT_S = 3
 
@@ -108,18 +109,25 @@ class WorkerProcess:
         return [{int(number) for number in numbers.split(",")} for numbers in found]
 
 
-def lag(bootstrap: str, group: str = "credits-meter") -> int:
-    """Counts input records that are not committed yet; unknown counts as very many."""
+def read_until(bootstrap: str, group: str = GROUP) -> dict[tuple[str, int], int]:
+    """Returns the committed offset of every input partition; 0 where nothing is committed."""
     partitions = [TopicPartition(topic, number) for topic in INPUTS for number in range(PARTITIONS)]
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "isolation.level": "read_uncommitted"})
     try:
-        committed = {(tp.topic, tp.partition): max(tp.offset, 0) for tp in consumer.committed(partitions, timeout=20)}
+        return {(tp.topic, tp.partition): max(tp.offset, 0) for tp in consumer.committed(partitions, timeout=20)}
+    finally:
+        consumer.close()
+
+
+def lag(bootstrap: str, group: str = GROUP) -> int:
+    """Counts input records that are not committed yet; unknown counts as very many."""
+    try:
+        committed = read_until(bootstrap, group)
     except KafkaException as error:
         if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
             raise
         return sys.maxsize  # the broker is still looking for the group's coordinator
-    finally:
-        consumer.close()
+    partitions = [TopicPartition(*place) for place in committed]
     admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
     ends = admin.list_offsets({tp: OffsetSpec.latest() for tp in partitions})
     behind = {

@@ -17,11 +17,11 @@ from processor.domain.account import Account, check
 from processor.domain.metering import apply
 from processor.domain.policy import Policy
 from processor.domain.tariff import Tariff
+from tests.cards import CARDS
 from tests.oracle import Oracle, Verdict, read_deck
 from tests.unit.builders import DictMemory, licences
 
 ROOT = Path(__file__).parents[2]
-CARD = ROOT.parent / "shared" / "data" / "communication-services-pstn-rates.csv"
 OWN = ROOT / "processor" / "contracts" / "synthetic_deck.csv"
 NOW = datetime(2026, 11, 12, tzinfo=UTC)
 LICENCES = {
@@ -130,9 +130,9 @@ def compared(deck_path: Path, deck: Any, count: int, seed: int, owned: dict[tupl
     return decisions
 
 
-@pytest.mark.skipif(not CARD.exists(), reason="the vendor's rate card is not beside the checkout")
-def test_the_meter_agrees_with_the_oracle_over_the_vendors_card() -> None:
-    decisions = compared(CARD, (parse(import_card(CARD), "card"),), 100_000, seed=4, owned=LICENCES)
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_the_meter_agrees_with_the_oracle_over_the_vendors_card(card: Path) -> None:
+    decisions = compared(card, (parse(import_card(card), "card"),), 100_000, seed=4, owned=LICENCES)
     assert decisions.keys() == {"free", "pool", "credits", "split", "refused"}
 
 

@@ -3,7 +3,6 @@
 import gc
 import hashlib
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,11 @@ from processor.contracts.decks import DeckError, load, load_decks, parse, synthe
 from processor.contracts.vendor_card import import_card
 from processor.domain.deck_lint import lint
 from processor.domain.tariff import Row
+from tests.cards import CARDS, prices
 
 HEADER = "prefix,destination,type,country,rate_per_min"
 FULL = f"{HEADER},direction,connect_fee,initial_s,increment_s,effective_from,effective_to,allowed,currency"
 VENDOR = "Destination Name,Destination Type,Country,Prefix,Price / min"
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "communication-services-pstn-rates.csv"
 
 
 def problems(text: str | bytes) -> list[tuple[int, str]]:
@@ -248,11 +247,7 @@ def test_a_card_that_is_not_the_vendors_is_refused(tmp_path, content, line):
     assert caught.value.problems[0][0] == line
 
 
-def test_the_real_card_is_imported_whole():
-    if not REAL.exists():
-        return  # the card is not ours to ship; the other tests cover the format
-    deck = parse(import_card(REAL), "card")
-    assert len(deck.rows) == 6592
-    prices = [row.rate_micros_per_min for row in deck.rows]
-    assert (min(prices), max(prices)) == (11_000, 708_000)
-    assert {row.prefix: row.rate_micros_per_min for row in deck.rows if row.country == "AD"}["3763"] == 280_000
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_a_card_is_imported_whole_and_each_price_exactly(card):
+    deck = parse(import_card(card), "card")
+    assert sorted((row.prefix, row.rate_micros_per_min) for row in deck.rows) == sorted(prices(card)) != []
