@@ -309,7 +309,7 @@ class Cycle:
             self._commit = None
 
     def _commit_hangs(self) -> None:
-        """Ends the process: librdkafka may wait in a call beyond the call's own timeout, whatever arrives meanwhile."""
+        """Ends the process: librdkafka may wait in a call beyond the call's own timeout."""
         self._on_death(TimeoutError(f"the commit has not come back within {self._commit_within_s:.0f} s"))
 
     def _commit_ended(self, commit: asyncio.Future[None]) -> None:
