@@ -86,7 +86,8 @@ _FAULTS: Final = {
             "fenced",
             EXIT_UNEXPECTED,
             "nothing, if the worker was frozen, cut off or replaced: another one has taken its partitions. If it"
-            " repeats: no two workers may have one instance name (CREDITS_INSTANCE, or a copied data directory)",
+            " repeats: no two workers may have one instance name (CREDITS_INSTANCE, or a copied data directory), and no"
+            " transaction may take longer than CREDITS_TRANSACTION_TIMEOUT_S",
         ),
         Fault(
             "input_deleted",
