@@ -1,4 +1,4 @@
-"""Three brokers with three copies of everything: one may go at any moment, and no worker has to be started again."""
+"""Three brokers with three copies of everything: one may go at any moment, and the work goes on with the others."""
 
 import signal
 from pathlib import Path
