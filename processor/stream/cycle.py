@@ -217,8 +217,11 @@ class Cycle:
         await self._settle()
         failpoints.done("B3")
         loop = asyncio.get_running_loop()
-        self._commit = loop.run_in_executor(self._committer, self._commit_work, work)
-        self._commit.add_done_callback(self._commit_ended)
+        commit = loop.run_in_executor(self._committer, self._commit_work, work)
+        watch = loop.call_later(self._commit_within_s, self._commit_hangs)
+        commit.add_done_callback(lambda _: watch.cancel())
+        commit.add_done_callback(self._commit_ended)
+        self._commit = commit
 
     async def _tick_until_needed(self) -> None:
         """Returns when a batch is queued or a timer is due."""
@@ -299,16 +302,15 @@ class Cycle:
         failpoints.done("B7")
 
     async def _settle(self) -> None:
-        """B3: waits for the previous cycle's commit; one transaction at a time.
-
-        Not for ever: after a restart of its broker librdkafka may wait in a call beyond the call's own timeout.
-        """
+        """B3: waits for the previous cycle's commit; one transaction at a time."""
         if self._commit is not None:
-            running, self._commit = self._commit, None
-            done, _ = await asyncio.wait([running], timeout=self._commit_within_s)
-            if not done:
-                raise TimeoutError(f"the commit has not come back within {self._commit_within_s:.0f} s")
-            running.result()
+            await asyncio.wait([self._commit])  # whoever is cancelled here leaves the commit alone
+            self._commit.result()
+            self._commit = None
+
+    def _commit_hangs(self) -> None:
+        """Ends the process: librdkafka may wait in a call beyond the call's own timeout."""
+        self._on_death(TimeoutError(f"the commit has not come back within {self._commit_within_s:.0f} s"))
 
     def _commit_ended(self, commit: asyncio.Future[None]) -> None:
         if not commit.cancelled() and (error := commit.exception()) is not None:

@@ -6,6 +6,7 @@ instead, so that it comes back as a zombie. Unset, which is always outside tests
 
 import os
 import signal
+import threading
 from typing import Final, Literal
 
 Step = Literal["W1", "A1", "A2", "A3", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "R1"]
@@ -25,7 +26,8 @@ class Failpoint:
         if step == self._step:
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), self._signal)
+                # To this thread, which is then stopped before its next step: another one might take its time.
+                signal.pthread_kill(threading.get_ident(), self._signal)
 
 
 _failpoint = Failpoint(os.environ["CREDITS_FAILPOINT"]) if "CREDITS_FAILPOINT" in os.environ else None

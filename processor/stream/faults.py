@@ -86,7 +86,8 @@ _FAULTS: Final = {
             "fenced",
             EXIT_UNEXPECTED,
             "nothing, if the worker was frozen, cut off or replaced: another one has taken its partitions. If it"
-            " repeats: no two workers may have one instance name (CREDITS_INSTANCE, or a copied data directory)",
+            " repeats: no two workers may have one instance name (CREDITS_INSTANCE, or a copied data directory), and no"
+            " transaction may take longer than CREDITS_TRANSACTION_TIMEOUT_S",
         ),
         Fault(
             "input_deleted",
@@ -168,6 +169,7 @@ _CODES: Final[dict[Cause, tuple[int, ...]]] = {
         KafkaError._WAIT_COORD,  # noqa: SLF001
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.KAFKA_STORAGE_ERROR,
         KafkaError.NOT_COORDINATOR,
@@ -175,6 +177,7 @@ _CODES: Final[dict[Cause, tuple[int, ...]]] = {
         KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.UNKNOWN_LEADER_EPOCH,  # a broker that has just started knows less than its clients
     ),
     "fenced": (
         KafkaError.CONCURRENT_TRANSACTIONS,  # somebody else has one under our name

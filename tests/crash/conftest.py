@@ -1,12 +1,12 @@
 """Crash tests leave dead producers and half-open transactions behind: each gets a broker of its own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from processor.embedded.broker import EmbeddedBroker
-from processor.stream import topics as stream_topics
-from tests.crash.platform import PARTITIONS
+from tests.crash.meters import Meter, MeterAt, declared
 from tests.crash.workers import SESSION_TIMEOUT_S
 
 KIP_848_SESSION = {"group.consumer.session.timeout.ms": str(SESSION_TIMEOUT_S * 1000)}
@@ -16,9 +16,7 @@ KIP_848_SESSION = {"group.consumer.session.timeout.ms": str(SESSION_TIMEOUT_S * 
 @pytest.fixture
 def own(kafka_fetched: None) -> Iterator[EmbeddedBroker]:
     """A fresh broker with every topic that a test may kill, freeze or restart."""
-    with EmbeddedBroker(properties=KIP_848_SESSION) as running:
-        done = stream_topics.apply(running.bootstrap, PARTITIONS, 1)
-        assert not done.problems
+    with declared(EmbeddedBroker(properties=KIP_848_SESSION)) as running:
         yield running
 
 
@@ -26,3 +24,18 @@ def own(kafka_fetched: None) -> Iterator[EmbeddedBroker]:
 def topics(own: EmbeddedBroker) -> str:
     """The address of a fresh broker with every topic."""
     return own.bootstrap
+
+
+@pytest.fixture
+def meter_at() -> Iterator[MeterAt]:
+    """Makes workers that are gone when the test is over, however it ends."""
+    made: list[Meter] = []
+
+    def make(bootstrap: str, directory: Path, **environment: str) -> Meter:
+        made.append(Meter(bootstrap, directory, **environment))
+        return made[-1]
+
+    yield make
+    for meter in made:
+        if meter.started() and meter.running():
+            meter.kill()

@@ -119,6 +119,11 @@ class Platform:
             self.misrouted += astray
             self._send(topic, tenant, value, self._stranger if astray else self.producer)
 
+    def send(self, unique: int) -> None:
+        """Emits so many and returns when they are on the broker."""
+        self.emit(unique)
+        self.flush()
+
     def flush(self) -> None:
         """Returns when everything emitted is on the broker."""
         assert self.producer.flush() == self._stranger.flush() == 0

@@ -34,6 +34,7 @@ def test_every_cause_has_an_exit_code_and_says_what_to_do() -> None:
     [
         (InvariantViolated("the books"), "books"),
         (KafkaException(KafkaError(KafkaError._TRANSPORT)), "broker_unreachable"),
+        (KafkaException(KafkaError(KafkaError.UNKNOWN_LEADER_EPOCH)), "broker_unreachable"),
         (KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), "broker_refused"),
         (KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID)), "fenced"),
         (OSError(28, "No space left on device"), "disk"),

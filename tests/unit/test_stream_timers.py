@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from confluent_kafka import Message as Record
@@ -215,12 +216,13 @@ def test_without_any_known_position_no_timer_fires():
     play(scene)
 
 
-def make_cycle(world: World) -> Cycle:
+def die(error: BaseException) -> None:
+    raise error
+
+
+def make_cycle(world: World, on_death: Callable[[BaseException], None] = die, commit_within_s: float = 600.0) -> Cycle:
     def clock() -> datetime:
         return world.now
-
-    def die(error: BaseException) -> None:
-        raise error
 
     return Cycle(
         world.broker,  # type: ignore[arg-type]
@@ -231,6 +233,7 @@ def make_cycle(world: World) -> Cycle:
         Silent(),  # type: ignore[arg-type]
         batch_max_events=100,
         linger_s=0,
-        on_death=die,
+        on_death=on_death,
         clock=clock,
+        commit_within_s=commit_within_s,
     )
