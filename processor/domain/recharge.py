@@ -12,6 +12,7 @@ from processor.domain.account import Account, Autopay, Decided
 from processor.domain.errors import InputRejected, InvariantViolated
 from processor.domain.ledger import RechargeRequest
 from processor.domain.messages import RechargeDecidedData
+from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS
 from processor.domain.policy import Policy
 
 Refusal = Literal[
@@ -51,8 +52,8 @@ def refusal(account: Account, now: datetime, policy: Policy) -> Refusal | None:
     if recharge.counted_on == today and recharge.count_today >= (autopay.max_per_day or policy.recharge_max_per_day):
         return "daily_count_cap"
     spent = recharge.micros_this_month if recharge.counted_on[:7] == today[:7] else 0
-    cap = autopay.max_per_month_micros
-    if cap is not None and spent + size(account, autopay, policy) > cap:
+    cap = MAX_MICROS if autopay.max_per_month_micros is None else autopay.max_per_month_micros
+    if spent + size(account, autopay, policy) > cap:
         return "monthly_amount_cap"
     return None
 
@@ -62,7 +63,8 @@ def size(account: Account, autopay: Autopay, policy: Policy) -> int:
     unit = autopay.payment_amount_micros
     missing = autopay.trigger_micros - account.balance_micros
     units = missing // unit + 1 if missing >= 0 else 1
-    return unit * min(units, autopay.max_units or policy.recharge_max_units)
+    # What the operator allows may have grown since the settings were checked.
+    return unit * min(units, autopay.max_units or policy.recharge_max_units, MAX_PAYMENT_MICROS // unit)
 
 
 def request(account: Account, caused_by: str, now: datetime, policy: Policy) -> RechargeRequest:
