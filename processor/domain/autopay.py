@@ -14,7 +14,10 @@ from processor.domain.posting import Outcome, conclude, expire, notice, record, 
 
 
 def set_autopay(account: Account, message: AutopaySet, policy: Policy, now: datetime) -> Outcome:
-    """Replaces the settings; already at or below the trigger, a payment is asked for at once."""
+    """Replaces the settings; already at or below the trigger, a payment is asked for at once.
+
+    A pause or suspension ends with settings that differ: saving the same ones again says nothing new about the card.
+    """
     data, outcome = message.data, Outcome([], [], [])
     before = account.balance_micros
     if data.currency != account.currency and not account.untouched:
@@ -27,9 +30,11 @@ def set_autopay(account: Account, message: AutopaySet, policy: Policy, now: date
     reason = amount_refused(data.payment_amount_micros, policy, units)
     if reason is not None and (data.enabled or reason == "negative"):
         return refuse(account, message, reason)
+    known = account.autopay
+    if known is None or data.currency != account.currency or _autopay(data, known.set_by) != known:
+        recharge.clear(account)
     account.currency = data.currency
     account.autopay = _autopay(data, message.id)
-    recharge.clear(account)
     expire(account, outcome, now)
     conclude(account, message, before, outcome, policy, now)
     return outcome

@@ -197,8 +197,9 @@ class AutopayMachine(RuleBasedStateMachine):
         command = autopay(
             payment, trigger, enabled=enabled, max_per_day=per_day, max_per_month_micros=cap, max_units=units
         )
+        if self.form != command.data:
+            self.forgive()
         self.form = command.data
-        self.forgive()
         self.see(self.meter.apply(command))
 
     @rule()
