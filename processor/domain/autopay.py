@@ -86,11 +86,15 @@ def decide(account: Account, message: RechargeDecided, policy: Policy, now: date
 
 
 def reset(account: Account, message: RechargeReset, policy: Policy, now: datetime) -> Outcome:
-    """Ends a pause or a suspension; a payment that is due is asked for at once. What is in flight stays in flight."""
+    """Ends a pause or a suspension; a payment that is due is asked for at once. What is in flight stays in flight.
+
+    Payments that a wrong clock has counted to a day to come are not counted any more.
+    """
     if account.is_new:
         return refuse(account, message, "unknown_tenant")
     outcome, before = Outcome([], [], []), account.balance_micros
     recharge.clear(account)
+    recharge.forget_days_to_come(account, now)
     account.recharge.reset_by = message.id
     expire(account, outcome, now)
     conclude(account, message, before, outcome, policy, now)

@@ -167,6 +167,14 @@ def clear(account: Account) -> None:
     recharge.suspended = False
 
 
+def forget_days_to_come(account: Account, now: datetime) -> None:
+    """Counts from zero where payments were counted to a day that has not come: the clock was ahead then."""
+    recharge = account.recharge
+    if recharge.counted_on > _day(now):
+        recharge.counted_on = ""
+        recharge.count_today = recharge.micros_this_month = 0
+
+
 def window(account: Account, limit: str, now: datetime) -> tuple[str, datetime | None]:
     """Names the window in which a limit holds, and tells when it opens again: None means with other settings only."""
     day = date.fromisoformat(counting_day(account, now))
@@ -194,4 +202,8 @@ def _count(account: Account, amount: int, now: datetime) -> None:
 
 def counting_day(account: Account, now: datetime) -> str:
     """Names the UTC day that the caps count for; a clock that goes back over midnight does not open a new one."""
-    return max(now.astimezone(UTC).date().isoformat(), account.recharge.counted_on)
+    return max(_day(now), account.recharge.counted_on)
+
+
+def _day(now: datetime) -> str:
+    return now.astimezone(UTC).date().isoformat()

@@ -204,9 +204,14 @@ class AutopayMachine(RuleBasedStateMachine):
 
     @rule()
     def reset_it(self) -> None:
-        if not self.meter.account.is_new:
-            self.forgive()
-            self.see(self.meter.apply(reset()))
+        if self.meter.account.is_new:
+            return
+        self.forgive()
+        if self.last_counted > f"{self.meter.now:%Y-%m-%d}":
+            self.last_counted = ""
+            self.per_day.clear()
+            self.per_month.clear()
+        self.see(self.meter.apply(reset()))
 
     @precondition(lambda self: self.provider.undecided())
     @rule(status=st.sampled_from(["succeeded", "succeeded", "declined", "declined", "failed"]), data=st.data())
