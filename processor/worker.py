@@ -25,6 +25,7 @@ from processor.settings import Settings
 from processor.stream import faults
 from processor.stream.batch_transport import BatchApp, NoTables
 from processor.stream.checkpoint_writer import CheckpointWriter
+from processor.stream.clock import SteadyClock
 from processor.stream.cycle import Cycle
 from processor.stream.instance import DataDir
 from processor.stream.lane import Lane
@@ -86,6 +87,7 @@ class Worker:
             batch_max_events=settings.batch_max_events,
             linger_s=settings.linger_ms / 1000,
             on_death=self.die,
+            clock=SteadyClock(),
             commit_within_s=COMMIT_TIMEOUTS * settings.transaction_timeout_s,
         )
         self.lane = Lane(
