@@ -183,6 +183,12 @@ CASES = [
     ),
     Case(
         RESULT,
+        "one that came to another tenant's partition first is parked after it was rerouted",
+        counter(DEAD, "0x10 1x60", reason="conflicting_result") | counter(BEGUN, "-6000x70"),
+        {9: False, 12: True, 60: False},
+    ),
+    Case(
+        RESULT,
         "a new process parks one before it is scraped for the first time",
         counter(EVENTS, "_x10 1x60", outcome="parked", kind="result") | counter(BEGUN, "_x10 600x60"),
         {12: True, 55: False},
