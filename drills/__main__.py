@@ -62,7 +62,7 @@ class Screen:
 
 @click.command()
 @click.option("--only", multiple=True, metavar="NAME", help="A drill, or its alert; may be repeated.  [default: all]")
-@click.option("--jobs", type=click.IntRange(1, 15), default=2, show_default=True, help="Drills at a time.")
+@click.option("--jobs", type=click.IntRange(1, 16), default=2, show_default=True, help="Drills at a time.")
 @click.option("--record", is_flag=True, help=f"Write the figures into {PAGE.relative_to(ROOT)}.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def main(only: tuple[str, ...], jobs: int, record: bool, as_json: bool) -> None:

@@ -141,6 +141,22 @@ def poison(world: World) -> Iterator[None]:
     yield  # the release before is back: nothing more of it comes
 
 
+@drill("CreditsRechargeResultParked", "`credits adjust` adds the amount, with the recharge's id as the reason")
+def declined_then_succeeded(world: World) -> Iterator[None]:
+    """The provider declines a payment, and says later that it has succeeded."""
+    begin(world, "--rate", "20")
+    yield
+    world.pay("--decline-rate", "1")
+    world.credits("autopay", "acme", "--amount", "50", "--trigger", "20")
+    world.until("the payment is declined", lambda: world.metric('sum(credits_recharge_total{outcome="declined"}) > 0'))
+    [result] = [json.loads(value) for value in world.values(topics.RECHARGE_RESULTS, "acme")]
+    result["id"] += "-after-all"
+    result["data"]["status"] = "succeeded"
+    world.produce(topics.RECHARGE_RESULTS, [("acme", json.dumps(result).encode())])
+    yield
+    world.credits("adjust", "acme", "50", "--reason", result["data"]["recharge_id"])
+
+
 @drill("CreditsRechargeUnresolved", "Payment worker down: start it")
 def payment_worker_stopped(world: World) -> Iterator[None]:
     """The payment worker is stopped while payments are due."""
@@ -178,7 +194,7 @@ def limit_relaxed(world: World) -> Iterator[None]:
     world.credits(*autopay)
 
 
-@drill("CreditsAutopaySuspensionsRising", "Provider: mend it, then set auto-pay again for each tenant")
+@drill("CreditsAutopaySuspensionsRising", "Provider: mend it, then reset auto-pay of each tenant")
 def cards_declined(world: World) -> Iterator[None]:
     """The provider declines every card, three times in a row."""
     begin(world, "--rate", "20", recharge_backoff_s=1, recharge_backoff_max_s=1)
@@ -190,7 +206,7 @@ def cards_declined(world: World) -> Iterator[None]:
     heavy.end()
     world.pay()
     for tenant in tenants:
-        world.credits("autopay", tenant, "--amount", "50", "--trigger", "20")
+        world.credits("reset", tenant)
 
 
 @drill("CreditsOverdraftRising", "Payments stuck: see there.")

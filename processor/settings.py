@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     unrateable: Literal["park", "free"] = Field("park", description="what happens to usage that no deck row prices")
     deduplication_days: int = Field(35, ge=1, le=400, description="how long an event id is remembered")
     correction_days: int = Field(95, ge=1, le=300, description="how old a leg may be when it is corrected or voided")
-    max_future_s: int = Field(900, ge=0, description="how far ahead of our clock an event may be")
+    max_future_s: int = Field(900, ge=0, le=86_400, description="how far ahead of our clock an event may be")
     minimum_funding_micros: int = Field(50_000_000, ge=1, description="the smallest payment: 50 of the major unit")
     low_balance_micros: int = Field(
         10_000_000, ge=0, description="notice when a balance falls to this, where auto-pay was never set; 0: none"

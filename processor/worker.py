@@ -25,6 +25,7 @@ from processor.settings import Settings
 from processor.stream import faults
 from processor.stream.batch_transport import BatchApp, NoTables
 from processor.stream.checkpoint_writer import CheckpointWriter
+from processor.stream.clock import SteadyClock
 from processor.stream.cycle import Cycle
 from processor.stream.instance import DataDir
 from processor.stream.lane import Lane
@@ -43,8 +44,11 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Parameters of glibc's mallopt(3)."""
 
 COMMIT_TIMEOUTS: Final = 2
-"""Transaction timeouts that a commit may take: by then the broker has aborted its transaction. Its calls are not left to
-give up by themselves, as one of them may never do so when its broker goes away (confluentinc/librdkafka#5456)."""
+"""Transaction timeouts that a commit may take: by then the broker has aborted its transaction.
+
+librdkafka's calls are not left to give up by themselves: one of them may never do so when its broker goes away
+(confluentinc/librdkafka#5456).
+"""
 
 RECOVERY_PATIENCE_S: Final = 240
 """How long an assignment may take before the worker gives up; below `max.poll.interval.ms`, so the group waits."""
@@ -87,6 +91,7 @@ class Worker:
             batch_max_events=settings.batch_max_events,
             linger_s=settings.linger_ms / 1000,
             on_death=self.die,
+            clock=SteadyClock(),
             commit_within_s=COMMIT_TIMEOUTS * settings.transaction_timeout_s,
         )
         self.lane = Lane(

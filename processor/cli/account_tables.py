@@ -124,7 +124,7 @@ def recharge_in_words(recharge: Recharge, currency: str, now: datetime | None = 
         return f"{amount} requested {since} as {recharge.in_flight}, {asked}"
     failures = f"{recharge.failures} failed payment{'s' if recharge.failures > 1 else ''}"
     if recharge.suspended:
-        return f"suspended after {failures}: reset it, set auto-pay again or fund the account"
+        return f"suspended after {failures}: reset it, change its auto-pay or fund the account"
     if recharge.not_before is not None and recharge.not_before > (now or datetime.now(UTC)):
         return f"waiting until {show_time(recharge.not_before)} after {failures}"
     if recharge.blocked_by is not None:

@@ -78,7 +78,8 @@ def reset(
 ) -> None:
     """End the pause or the suspension of a tenant's auto-pay, and wait until it is done.
 
-    A payment that is due is requested at once. One that waits for its result goes on waiting.
+    A payment that is due is requested at once. One that waits for its result goes on waiting. Payments that a clock
+    which was ahead has counted to a day to come are forgotten: they kept the caps shut.
 
     \b
     Example:

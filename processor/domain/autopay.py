@@ -13,7 +13,10 @@ from processor.domain.posting import Outcome, conclude, expire, notice, record, 
 
 
 def set_autopay(account: Account, message: AutopaySet, policy: Policy, now: datetime) -> Outcome:
-    """Replaces the settings; already at or below the trigger, a payment is asked for at once."""
+    """Replaces the settings; already at or below the trigger, a payment is asked for at once.
+
+    A pause or suspension ends with settings that differ: saving the same ones again says nothing new about the card.
+    """
     data, outcome = message.data, Outcome([], [], [])
     before = account.balance_micros
     if data.currency != account.currency and not account.untouched:
@@ -26,9 +29,11 @@ def set_autopay(account: Account, message: AutopaySet, policy: Policy, now: date
     reason = amount_refused(data.payment_amount_micros, policy, units)
     if reason is not None and (data.enabled or reason == "negative"):
         return refuse(account, message, reason)
+    known = account.autopay
+    if known is None or data.currency != account.currency or _autopay(data, known.set_by) != known:
+        recharge.clear(account)
     account.currency = data.currency
     account.autopay = _autopay(data, message.id)
-    recharge.clear(account)
     expire(account, outcome, now)
     conclude(account, message, before, outcome, policy, now)
     return outcome
@@ -83,11 +88,15 @@ def decide(account: Account, message: RechargeDecided, policy: Policy, now: date
 
 
 def reset(account: Account, message: RechargeReset, policy: Policy, now: datetime) -> Outcome:
-    """Ends a pause or a suspension; a payment that is due is asked for at once. What is in flight stays in flight."""
+    """Ends a pause or a suspension; a payment that is due is asked for at once. What is in flight stays in flight.
+
+    Payments that a wrong clock has counted to a day to come are not counted any more.
+    """
     if account.is_new:
         return refuse(account, message, "unknown_tenant")
     outcome, before = Outcome([], [], []), account.balance_micros
     recharge.clear(account)
+    recharge.forget_days_to_come(account, now)
     account.recharge.reset_by = message.id
     expire(account, outcome, now)
     conclude(account, message, before, outcome, policy, now)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from processor.domain.account import Account, debit
+from processor.domain.bounds import MAX_DEBT_MICROS, may_receive, out_of_credit, out_of_room
 from processor.domain.corrections import Memory, take_back
 from processor.domain.coverage import (
     NOT_ALLOWED,
@@ -27,11 +28,16 @@ from processor.domain.usage import Leg, leg_of
 def use(
     account: Account, message: CallUsage | ConferenceUsage, tariff: Tariff, now: datetime, memory: Memory | None
 ) -> Outcome:
-    """Charges one leg for the first time."""
+    """Charges one leg for the first time.
+
+    Raises `InputRejected`: what `leg_of` and `Tariff.find` do, and `balance_limit`.
+    """
     leg = leg_of(message, tariff.policy, now)
     cover = cover_leg(leg)
     row = _row(account, leg, cover, tariff)
     before = account.balance_micros
+    if before < -MAX_DEBT_MICROS and row is not None:
+        raise out_of_credit()
     outcome = Outcome([], [], [])
     if account.lots:
         expire(account, outcome, now)
@@ -45,8 +51,8 @@ def correct(
 ) -> Outcome:
     """Takes an earlier charge back and, unless it is void, charges the corrected leg by its own start.
 
-    Raises `InputRejected`: `unknown_original`, `too_old`, and whatever the corrected leg is rejected for; then the
-    earlier charge stands.
+    Raises `InputRejected`: `unknown_original`, `too_old`, `balance_limit`, and whatever the corrected leg is rejected
+    for; then the earlier charge stands.
     """
     data, policy = message.data, tariff.policy
     if memory is None:
@@ -62,6 +68,10 @@ def correct(
         cover = cover_leg(leg)
         row = _row(account, leg, cover, tariff)
     before = account.balance_micros
+    if original.amount_micros and not may_receive(account, original.amount_micros):
+        raise out_of_room()
+    if before + original.amount_micros < -MAX_DEBT_MICROS and row is not None:
+        raise out_of_credit()
     outcome = Outcome([], [], [])
     expire(account, outcome, now)
     take_back(account, message, original, memory, outcome, now)

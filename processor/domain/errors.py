@@ -18,6 +18,7 @@ Reason = Literal[
     "conflicting_result",
     "number_invalid",
     "too_large",
+    "balance_limit",
 ]
 """Why an input record is parked: a closed set that also labels the metric and the log line."""
 

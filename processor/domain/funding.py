@@ -4,8 +4,9 @@ from datetime import datetime
 
 from processor.domain import recharge
 from processor.domain.account import Account, credit, debit, new_lot_id
+from processor.domain.bounds import may_pay, may_receive
 from processor.domain.messages import Adjusted, Funded
-from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS, Micros
+from processor.domain.money import MAX_PAYMENT_MICROS, Micros
 from processor.domain.policy import Policy
 from processor.domain.posting import Outcome, conclude, expire, record, refuse
 
@@ -20,7 +21,7 @@ def fund(account: Account, message: Funded, policy: Policy, now: datetime) -> Ou
         return refuse(account, message, "in_future")
     if (reason := amount_refused(data.amount_micros, policy)) is not None:
         return refuse(account, message, reason)
-    if account.balance_micros + data.amount_micros > MAX_MICROS:
+    if not may_receive(account, data.amount_micros):
         return refuse(account, message, "above_maximum")
     account.currency = data.currency
     expire(account, outcome, now)
@@ -40,7 +41,8 @@ def adjust(account: Account, message: Adjusted, policy: Policy, now: datetime) -
         return refuse(account, message, "unknown_tenant")
     if not amount:
         return refuse(account, message, "zero")
-    if abs(amount) > MAX_PAYMENT_MICROS or abs(before + amount) > MAX_MICROS:
+    fits = may_receive(account, amount) if amount > 0 else may_pay(account, -amount)
+    if abs(amount) > MAX_PAYMENT_MICROS or not fits:
         return refuse(account, message, "above_maximum")
     expire(account, outcome, now)
     changes = credit(account, new_lot_id(account, now), amount, now) if amount > 0 else debit(account, -amount)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from processor.domain import recharge
-from processor.domain.account import Account, expire_next
+from processor.domain.account import Account, Lot, expire_next
 from processor.domain.ledger import Entry, EntryKind, LotChange, Notice, NoticeKind, RechargeRequest
 from processor.domain.money import Micros
 from processor.domain.policy import Policy
@@ -85,7 +85,7 @@ def expire(account: Account, outcome: Outcome, now: datetime) -> None:
         left = lot.remaining_micros
         changes = [LotChange(lot.lot_id, -left)]
         record(account, timer("expiry", lot.lot_id), "expiry", -left, changes, outcome, lot.expires_at, now)
-        outcome.notices.append(notice(account, "lot.expired", lot.lot_id, amount_micros=left, lot_id=lot.lot_id))
+        outcome.notices.append(about_lot(account, "lot.expired", lot, left))
 
 
 def conclude(account: Account, cause: Cause, before: Micros, outcome: Outcome, policy: Policy, now: datetime) -> None:
@@ -132,6 +132,11 @@ def notice(account: Account, kind: NoticeKind, cause: str, **details: str | int 
         currency=account.currency,
         **details,  # type: ignore[arg-type]
     )
+
+
+def about_lot(account: Account, kind: NoticeKind, lot: Lot, left: Micros) -> Notice:
+    """Says something about a lot; a void may open it again, and then the same can happen to it once more."""
+    return notice(account, kind, f"{lot.lot_id}:r{account.revision}", amount_micros=left, lot_id=lot.lot_id)
 
 
 def refuse(account: Account, cause: Cause, reason: str) -> Outcome:

@@ -12,6 +12,7 @@ from processor.domain.account import Account, Autopay, Decided
 from processor.domain.errors import InputRejected, InvariantViolated
 from processor.domain.ledger import RechargeRequest
 from processor.domain.messages import RechargeDecidedData
+from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS
 from processor.domain.policy import Policy
 
 Refusal = Literal[
@@ -51,8 +52,8 @@ def refusal(account: Account, now: datetime, policy: Policy) -> Refusal | None:
     if recharge.counted_on == today and recharge.count_today >= (autopay.max_per_day or policy.recharge_max_per_day):
         return "daily_count_cap"
     spent = recharge.micros_this_month if recharge.counted_on[:7] == today[:7] else 0
-    cap = autopay.max_per_month_micros
-    if cap is not None and spent + size(account, autopay, policy) > cap:
+    cap = MAX_MICROS if autopay.max_per_month_micros is None else autopay.max_per_month_micros
+    if spent + size(account, autopay, policy) > cap:
         return "monthly_amount_cap"
     return None
 
@@ -62,7 +63,8 @@ def size(account: Account, autopay: Autopay, policy: Policy) -> int:
     unit = autopay.payment_amount_micros
     missing = autopay.trigger_micros - account.balance_micros
     units = missing // unit + 1 if missing >= 0 else 1
-    return unit * min(units, autopay.max_units or policy.recharge_max_units)
+    # What the operator allows may have grown since the settings were checked.
+    return unit * min(units, autopay.max_units or policy.recharge_max_units, MAX_PAYMENT_MICROS // unit)
 
 
 def request(account: Account, caused_by: str, now: datetime, policy: Policy) -> RechargeRequest:
@@ -165,6 +167,14 @@ def clear(account: Account) -> None:
     recharge.suspended = False
 
 
+def forget_days_to_come(account: Account, now: datetime) -> None:
+    """Counts from zero where payments were counted to a day that has not come: the clock was ahead then."""
+    recharge = account.recharge
+    if recharge.counted_on > _day(now):
+        recharge.counted_on = ""
+        recharge.count_today = recharge.micros_this_month = 0
+
+
 def window(account: Account, limit: str, now: datetime) -> tuple[str, datetime | None]:
     """Names the window in which a limit holds, and tells when it opens again: None means with other settings only."""
     day = date.fromisoformat(counting_day(account, now))
@@ -192,4 +202,8 @@ def _count(account: Account, amount: int, now: datetime) -> None:
 
 def counting_day(account: Account, now: datetime) -> str:
     """Names the UTC day that the caps count for; a clock that goes back over midnight does not open a new one."""
-    return max(now.astimezone(UTC).date().isoformat(), account.recharge.counted_on)
+    return max(_day(now), account.recharge.counted_on)
+
+
+def _day(now: datetime) -> str:
+    return now.astimezone(UTC).date().isoformat()

@@ -11,7 +11,7 @@ from typing import Protocol
 from processor.domain import recharge
 from processor.domain.account import Account
 from processor.domain.policy import Policy
-from processor.domain.posting import Outcome, Timer, conclude, expire, notice, timer
+from processor.domain.posting import Outcome, Timer, about_lot, conclude, expire, notice, timer
 
 
 class TimedLot(Protocol):
@@ -112,8 +112,7 @@ def _announce_expiry(account: Account, outcome: Outcome, policy: Policy, now: da
             return
         if not lot.expiry_noticed:
             lot.expiry_noticed = True
-            left = lot.remaining_micros
-            outcome.notices.append(notice(account, "lot.expiring", lot.lot_id, amount_micros=left, lot_id=lot.lot_id))
+            outcome.notices.append(about_lot(account, "lot.expiring", lot, lot.remaining_micros))
 
 
 def _ask_again(account: Account, outcome: Outcome, policy: Policy, now: datetime) -> None:

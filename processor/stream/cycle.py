@@ -237,7 +237,11 @@ class Cycle:
             return
 
     def _until_due_s(self) -> float:
-        """Returns how long it takes until the next timer may fire."""
+        """Returns how long it takes until the next timer may fire.
+
+        Never without a position: what time alone changed could not be fenced. Whoever has an account has one, as the
+        account was committed with it, unless the group's positions were lost: then timers wait for the first record.
+        """
         times = [due for processor in self.processors.values() if (due := processor.timers.next()) is not None]
         if not times or not self._positions:
             return math.inf

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, get_args
 from confluent_kafka import KafkaError, KafkaException
 
 from processor.domain.errors import InvariantViolated
+from processor.stream.clock import ClockWrongError
 from processor.stream.lane import NotCoPartitionedError, PartitionsLostError
 from processor.stream.reading import ReadingStalledError
 from processor.stream.recovery import PartitionCountChangedError
@@ -21,6 +22,7 @@ Cause = Literal[
     "books",
     "broker_refused",
     "broker_unreachable",
+    "clock",
     "disk",
     "fenced",
     "input_deleted",
@@ -75,6 +77,12 @@ _FAULTS: Final = {
             EXIT_UNREACHABLE,
             "look for brokers that are down, frozen, or without enough replicas in sync, and at the network between:"
             " the worker goes on where it was once they answer. If they do, `credits topics verify` names what is gone",
+        ),
+        Fault(
+            "clock",
+            EXIT_UNEXPECTED,
+            "nothing of the running cycle was committed: compare the clocks of this machine and of the brokers"
+            " (`timedatectl`), and set the wrong one right; the worker then goes on where it was",
         ),
         Fault(
             "disk",
@@ -141,6 +149,7 @@ _FAULTS: Final = {
 }
 
 _OF_EXCEPTION: Final[dict[type[BaseException], Cause]] = {
+    ClockWrongError: "clock",
     InvariantViolated: "books",
     NewerStateError: "newer_state",
     NotCoPartitionedError: "assignment",
@@ -179,6 +188,7 @@ _CODES: Final[dict[Cause, tuple[int, ...]]] = {
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.UNKNOWN_LEADER_EPOCH,  # a broker that has just started knows less than its clients
     ),
+    "clock": (KafkaError.INVALID_TIMESTAMP,),  # Kafka 4 takes no record of more than an hour ahead
     "fenced": (
         KafkaError.CONCURRENT_TRANSACTIONS,  # somebody else has one under our name
         KafkaError._FENCED,  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""When the accounts of one partition next need the clock: a heap, so that nobody walks through all accounts."""
+"""When the accounts of one partition next need the clock: a heap, filled by changes and by surveys."""
 
 from datetime import datetime
 from heapq import heapify, heappop, heappush

@@ -1,12 +1,16 @@
 """The worker's transactional producer: steps W1 and B4 to B6."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaError, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, Producer, TopicPartition
 from confluent_kafka import Message as Record
 
+from processor.contracts import topics
 from processor.domain.errors import InvariantViolated
 from processor.stream import failpoints
+from processor.stream.clock import compare
 from processor.stream.work import Work
 
 
@@ -17,8 +21,11 @@ class Transactions:
     process must exit: what is in memory may not match what is committed.
     """
 
-    def __init__(self, config: dict[str, Any], transactional_id: str, timeout_s: int) -> None:
+    def __init__(
+        self, config: dict[str, Any], transactional_id: str, timeout_s: int, wall: Callable[[], float] = time.time
+    ) -> None:
         self._patience_s = 3 * timeout_s
+        self._wall = wall
         self._producer = Producer(
             {
                 **config,
@@ -39,9 +46,30 @@ class Transactions:
         )
 
     def open(self) -> None:
-        """W1: fences an older self and aborts what it left open."""
+        """W1: fences an older self and aborts what it left open. Then holds our clock against the broker's."""
         self._producer.init_transactions(self._patience_s)
         failpoints.done("W1")
+        self._compare_clocks()
+
+    def _compare_clocks(self) -> None:
+        """Has the broker say when it appended a record, and aborts it: nobody ever reads it."""
+        appended: list[tuple[int, int]] = []
+
+        def delivered(error: KafkaError | None, record: Record) -> None:
+            if error is None:
+                appended.append(record.timestamp())
+
+        before_s = self._wall()
+        self._producer.begin_transaction()
+        self._producer.produce(topics.EVENT_IDS, b"", partition=0, on_delivery=delivered)
+        self._producer.flush(self._patience_s)
+        after_s = self._wall()
+        self._producer.abort_transaction(self._patience_s)
+        if not appended:
+            raise TimeoutError("no broker has taken a record to compare the clocks by")
+        [(kind, at_ms)] = appended
+        if kind == TIMESTAMP_LOG_APPEND_TIME:
+            compare(before_s, at_ms / 1000, after_s)
 
     def commit(self, work: Work, group_metadata: object) -> dict[tuple[str, int], int]:
         """Commits one cycle: all of it becomes visible together with its input offsets, or none of it.

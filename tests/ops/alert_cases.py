@@ -39,6 +39,7 @@ def counter(name: str, values: str, **labels: str) -> dict[str, str]:
 FAST, SLOW = "CreditsFreshnessBudgetBurnFast", "CreditsFreshnessBudgetBurnSlow"
 EVENTS, DEAD = "credits_events_total", "credits_dead_letters_total"
 HELD, DUE = "credits_autopay_blocked_total", "credits_below_trigger_without_request"
+RESULT, BEGUN = "CreditsRechargeResultParked", "process_start_time_seconds"
 OLDEST = "credits_recharge_oldest_in_flight_timestamp_seconds"
 
 CASES = [
@@ -173,6 +174,45 @@ CASES = [
         "the counter starts over",
         counter(DEAD, "500x30 0x60", reason="no_rate"),
         {40: False, 60: False},
+    ),
+    Case(
+        RESULT,
+        "a declined payment succeeds later, and half an hour passes",
+        counter(EVENTS, "0x10 1x60", outcome="parked", kind="result") | counter(BEGUN, "-6000x70"),
+        {9: False, 12: True, 60: False},
+    ),
+    Case(
+        RESULT,
+        "one that came to another tenant's partition first is parked after it was rerouted",
+        counter(DEAD, "0x10 1x60", reason="conflicting_result") | counter(BEGUN, "-6000x70"),
+        {9: False, 12: True, 60: False},
+    ),
+    Case(
+        RESULT,
+        "a new process parks one before it is scraped for the first time",
+        counter(EVENTS, "_x10 1x60", outcome="parked", kind="result") | counter(BEGUN, "_x10 600x60"),
+        {12: True, 55: False},
+    ),
+    Case(
+        RESULT,
+        "so does one that was started again, and its predecessor had parked as many",
+        counter(EVENTS, "1x80", outcome="parked", kind="result") | counter(BEGUN, "-6000x39 2400x40"),
+        {38: False, 45: True, 75: False},
+    ),
+    Case(
+        RESULT,
+        "the counter starts over",
+        counter(EVENTS, "3x39 0x40", outcome="parked", kind="result") | counter(BEGUN, "-6000x39 2400x40"),
+        {38: False, 45: False, 75: False},
+    ),
+    Case(
+        RESULT,
+        "usage is parked, results are applied and repeated",
+        counter(EVENTS, "0+5x60", outcome="parked", kind="call")
+        | counter(EVENTS, "0+5x60", outcome="applied", kind="result")
+        | counter(EVENTS, "0+5x60", outcome="duplicate", kind="result")
+        | counter(BEGUN, "-6000x60"),
+        {40: False},
     ),
     Case(
         "CreditsRechargeUnresolved",

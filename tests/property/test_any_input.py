@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import get_args
 
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from processor.contracts import inputs, topics
+from processor.contracts.deck_columns import MAX_INCREMENT_S, MAX_RATE_MICROS
 from processor.contracts.outputs import decode_account, encode
-from processor.domain.account import check
+from processor.domain.account import check, credit
+from processor.domain.bounds import MAX_BALANCE_MICROS, MAX_CREDITED_MICROS, MAX_DEBT_MICROS
 from processor.domain.errors import REASONS, InputRejected
 from processor.domain.messages import (
     Adjusted,
@@ -18,13 +20,16 @@ from processor.domain.messages import (
     ConferenceUsage,
     Funded,
     LegKind,
+    Message,
     RechargeDecided,
     RechargeReset,
     Tick,
 )
 from processor.domain.metering import apply
+from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS
 from tests.property.histories import Run, histories, rates, resolve
-from tests.unit.builders import NOW, TENANT, adjusted, autopay, call, conference, decided, funded, reset
+from tests.unit.builders import NOW, TENANT, Meter, adjusted, autopay, call, conference, decided, funded, reset, row
+from tests.unit.test_corrections import shorter, void
 
 NAMES = ("type", "specversion", "id", "source", "subject", "time", "data", "tenant_id", "amount_micros", "currency")
 READ = (CallUsage, ConferenceUsage, Funded, AutopaySet, Adjusted, RechargeReset, RechargeDecided)
@@ -158,3 +163,68 @@ def test_any_message_to_any_account_is_an_outcome_or_a_reason_and_the_books_agre
         encode(outcome)
         check(account)
         assert decode_account(encode(account)) == account
+
+
+WINDOW = timedelta(days=35)
+moves = st.one_of(
+    st.sampled_from(["leg", "leg", "leg", "void", "shorter", "success", "save", "year", "fund", "fund old"]),
+    st.sampled_from([1, -1, MAX_PAYMENT_MICROS, -MAX_PAYMENT_MICROS]),
+)
+
+
+def extreme_message(meter: Meter, move: str | int, legs: list[CallUsage]) -> Message | Tick:
+    """The largest of its kind that anybody may send now."""
+    if isinstance(move, int):
+        return adjusted(0, amount_micros=move)
+    match move:
+        case "leg":
+            leg = call((WINDOW - timedelta(seconds=1)).total_seconds(), meter.now - WINDOW + timedelta(seconds=1))
+            legs.append(leg)
+            return leg
+        case "void" if legs:
+            return void(legs[len(legs) // 2])
+        case "shorter" if legs:
+            return shorter(legs[-1], 60)
+        case "success" if meter.in_flight:
+            asked = meter.account.recharge.amount_micros
+            return decided(meter.in_flight, amount_micros=asked, decided_at=meter.now)
+        case "save":
+            most = {"trigger_micros": MAX_PAYMENT_MICROS, "max_per_day": 1_000_000}
+            return autopay(payment_amount_micros=MAX_PAYMENT_MICROS, **most)
+        case "fund" | "fund old":
+            purchased_at = meter.now - timedelta(days=0 if move == "fund" else 366)
+            return funded(amount_micros=MAX_PAYMENT_MICROS, purchased_at=purchased_at)
+        case "year":
+            meter.now += timedelta(days=366)
+    return Tick()
+
+
+@settings(max_examples=150)
+@given(
+    st.sampled_from([-MAX_DEBT_MICROS, 0, MAX_BALANCE_MICROS - MAX_PAYMENT_MICROS, MAX_BALANCE_MICROS]),
+    st.sampled_from([0, MAX_CREDITED_MICROS - MAX_BALANCE_MICROS]),
+    st.lists(moves, min_size=20, max_size=60),
+)
+def test_no_sequence_of_the_largest_amounts_leaves_what_can_be_published(balance, turnover, sequence):
+    """Month-long legs at the highest price, voids of them, and the largest payments, near every end of an account."""
+    dearest = {"connect_fee_micros": MAX_RATE_MICROS, "initial_s": MAX_INCREMENT_S, "increment_s": MAX_INCREMENT_S}
+    meter, legs = Meter(row("44", MAX_RATE_MICROS, **dearest)), []
+    account = meter.account
+    if balance > 0:
+        credit(account, "lot-0", balance, NOW)
+    account.overdraft_micros = max(-balance, 0)
+    account.balance_micros = balance
+    account.credited_micros, account.debited_micros = turnover + max(balance, 0), turnover + max(-balance, 0)
+    for move in sequence:
+        message, before = extreme_message(meter, move, legs), encode(account)
+        try:
+            outcome = meter.apply(message)
+        except InputRejected as rejected:
+            known(rejected)
+            assert encode(account) == before
+            event(rejected.reason)
+            continue
+        for entry in outcome.entries:
+            assert abs(entry.balance_micros) <= MAX_MICROS
+        assert decode_account(encode(account)) == account
+        event(f"{len(outcome.entries)} entries of {type(message).__name__}")

@@ -7,6 +7,7 @@ the meter stores its state.
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import pytest
 from hypothesis import event, settings
@@ -19,10 +20,11 @@ from processor.domain.ledger import Entry, Notice, RechargeRequest
 from processor.domain.messages import Tick
 from processor.domain.posting import Outcome
 from processor.domain.timers import next_due
-from tests.unit.builders import NOW, TENANT, UNIT, Meter, adjusted, autopay, decided, funded, reset
+from tests.unit.builders import NOW, TENANT, UNIT, Meter, adjusted, autopay, call, decided, funded, reset
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MINIMUM = 50 * UNIT
+DIME = 100_000
 OPERATORS_CAP = 3
 
 
@@ -43,13 +45,28 @@ class Money:
         if micros > paid:
             self.lots = sorted([*self.lots, [ends, micros - paid]], key=lambda lot: lot[0])
 
-    def take(self, micros: int) -> None:
+    def take(self, micros: int) -> list[list]:
+        """Returns from which lots, by their ends; the rest is debt."""
+        taken = []
         for lot in self.lots:
             spent = min(micros, lot[1])
             lot[1] -= spent
             micros -= spent
+            taken.append([lot[0], spent])
         self.lots = [lot for lot in self.lots if lot[1]]
         self.debt += micros
+        return taken
+
+    def give_back(self, micros: int, taken: list[list], charged_at: datetime) -> None:
+        """Pays the debt first, then fills the lots again, the last one first; what was debt is a lot of its own."""
+        paid = min(micros, self.debt)
+        self.debt -= paid
+        micros -= paid
+        for ends, spent in [*reversed(taken), [a_year_after(charged_at), micros]]:
+            back = min(micros, spent)
+            micros -= back
+            self.lots += [[ends, back]] if back else []
+        self.lots.sort(key=lambda lot: lot[0])
 
     def expire(self, now: datetime) -> None:
         self.lots = [lot for lot in self.lots if lot[0] > now]
@@ -73,8 +90,17 @@ def a_year_after(at: datetime) -> datetime:
     return at.replace(year=at.year + 1, day=28) if (at.month, at.day) == (2, 29) else at.replace(year=at.year + 1)
 
 
+class Charge(NamedTuple):
+    """A leg that can be taken back."""
+
+    event_id: str
+    started_at: datetime
+    micros: int
+    taken: list[list]
+
+
 class AutopayMachine(RuleBasedStateMachine):
-    """Any order of usage, funds, adjustments, settings, resets, provider's decisions, deliveries and time."""
+    """Any order of usage, its corrections, funds, adjustments, settings, resets, results and time, also backwards."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,6 +118,9 @@ class AutopayMachine(RuleBasedStateMachine):
         self.credited = 0
         self.workers_clock = timedelta(0)
         """How much that of the payment worker is ahead of the meter's."""
+        self.charges: list[Charge] = []
+        self.last_counted = ""
+        self.expiries = 0
 
     @initialize(day=st.integers(0, 800), hour=st.integers(0, 23), data=st.data())
     def some_day(self, day: int, hour: int, data: st.DataObject) -> None:
@@ -104,14 +133,47 @@ class AutopayMachine(RuleBasedStateMachine):
 
     @rule(units=st.sampled_from([1, 10, 40, 60, 200]))
     def spend(self, units: int) -> None:
-        self.money.take(units * UNIT)
-        self.see(self.meter.debit(units * UNIT))
+        self.money.expire(self.meter.now)
+        taken = self.money.take(units * UNIT)
+        outcome = self.meter.debit(units * UNIT)
+        entry = outcome.entries[-1]
+        self.charges.append(Charge(entry.event_id, entry.occurred_at, units * UNIT, taken))
+        self.see(outcome)
 
-    @rule(units=st.sampled_from([50, 70, 1000]))
-    def pay_in(self, units: int) -> None:
-        self.money.add(units * UNIT, a_year_after(self.meter.now))
+    @precondition(lambda self: self.charges)
+    @rule(data=st.data(), kind=st.sampled_from(["void", "correction"]))
+    def take_back(self, data: st.DataObject, kind: str) -> None:
+        """All of a charge, or all but a dime."""
+        charge = data.draw(st.sampled_from(self.charges))
+        message = call(60, charge.started_at, record_kind=kind, corrects=charge.event_id)
+        policy, now = self.meter.tariff.policy, self.meter.now
+        ahead = kind == "correction" and message.data.ended_at > now + policy.max_future
+        if charge.started_at < now - policy.corrections or ahead:
+            before = encode(self.meter.account)
+            with pytest.raises(InputRejected) as caught:
+                self.meter.apply(message)
+            assert (caught.value.reason, encode(self.meter.account)) == ("in_future" if ahead else "too_old", before)
+            return
+        self.charges.remove(charge)
+        event(f"{kind} of a leg")
+        self.money.expire(now)
+        self.money.give_back(charge.micros, charge.taken, charge.started_at)
+        self.money.expire(now)
+        if kind == "correction":
+            self.charges.append(charge._replace(micros=DIME, taken=self.money.take(DIME)))
+        self.see(self.meter.apply(message))
+
+    @rule(time=st.sampled_from([timedelta(seconds=5), timedelta(minutes=20), HOUR, 2 * DAY]))
+    def clock_goes_back(self, time: timedelta) -> None:
+        """What has happened stays, and no day or month is counted from its beginning again."""
+        self.meter.now -= time
+
+    @rule(units=st.sampled_from([50, 70, 1000]), age=st.sampled_from([0, 0, 300, 350]))
+    def pay_in(self, units: int, age: int) -> None:
+        purchased_at = self.meter.now - age * DAY
+        self.money.add(units * UNIT, a_year_after(purchased_at))
         self.forgive()
-        self.see(self.meter.apply(funded(units, self.meter.now)))
+        self.see(self.meter.apply(funded(units, purchased_at)))
 
     @rule(units=st.sampled_from([-100, -5, 5, 30]))
     def adjust(self, units: int) -> None:
@@ -138,15 +200,21 @@ class AutopayMachine(RuleBasedStateMachine):
         command = autopay(
             payment, trigger, enabled=enabled, max_per_day=per_day, max_per_month_micros=cap, max_units=units
         )
+        if self.form != command.data:
+            self.forgive()
         self.form = command.data
-        self.forgive()
         self.see(self.meter.apply(command))
 
     @rule()
     def reset_it(self) -> None:
-        if not self.meter.account.is_new:
-            self.forgive()
-            self.see(self.meter.apply(reset()))
+        if self.meter.account.is_new:
+            return
+        self.forgive()
+        if self.last_counted > f"{self.meter.now:%Y-%m-%d}":
+            self.last_counted = ""
+            self.per_day.clear()
+            self.per_month.clear()
+        self.see(self.meter.apply(reset()))
 
     @precondition(lambda self: self.provider.undecided())
     @rule(status=st.sampled_from(["succeeded", "succeeded", "declined", "declined", "failed"]), data=st.data())
@@ -206,6 +274,7 @@ class AutopayMachine(RuleBasedStateMachine):
         for request in outcome.requests:
             self.asked(request, now)
         self.notices += outcome.notices
+        self.expiries += sum(entry.kind == "expiry" for entry in outcome.entries)
         self.credited += sum(entry.amount_micros for entry in recharges(outcome))
         due = next_due(self.meter.account, self.meter.tariff.policy)
         if due is not None and due <= now:
@@ -238,10 +307,10 @@ class AutopayMachine(RuleBasedStateMachine):
             and self.money.balance <= form.trigger_micros
             and not self.suspended
             and (self.pause_ends is None or now >= self.pause_ends)
-            and self.per_day[f"{now:%Y-%m-%d}"] < (form.max_per_day or OPERATORS_CAP)
+            and self.per_day[self.today(now)] < (form.max_per_day or OPERATORS_CAP)
             and (
                 form.max_per_month_micros is None
-                or self.per_month[f"{now:%Y-%m}"] + self.amount() <= form.max_per_month_micros
+                or self.per_month[self.today(now)[:7]] + self.amount() <= form.max_per_month_micros
             )
         )
 
@@ -255,9 +324,13 @@ class AutopayMachine(RuleBasedStateMachine):
         return units * self.form.payment_amount_micros
 
     def count(self, micros: int, now: datetime) -> None:
+        self.last_counted = today = self.today(now)
+        self.per_day[today] += 1
+        self.per_month[today[:7]] += micros
+
+    def today(self, now: datetime) -> str:
         assert now.tzinfo is UTC
-        self.per_day[f"{now:%Y-%m-%d}"] += 1
-        self.per_month[f"{now:%Y-%m}"] += micros
+        return max(f"{now:%Y-%m-%d}", self.last_counted)
 
     def forgive(self) -> None:
         self.failures, self.pause_ends, self.suspended = 0, None, False
@@ -312,6 +385,10 @@ class AutopayMachine(RuleBasedStateMachine):
         assert not told or max(told.values()) == 1, told.most_common(1)
 
     @invariant()
+    def every_forfeiture_is_told(self) -> None:
+        assert len({notice.cause for notice in self.notices if notice.kind == "lot.expired"}) == self.expiries
+
+    @invariant()
     def the_clock_has_nothing_left_to_do(self) -> None:
         due = next_due(self.meter.account, self.meter.tariff.policy)
         assert due is None or due > self.meter.now
@@ -344,5 +421,5 @@ def recharges(outcome: Outcome) -> Iterator[Entry]:
     return (entry for entry in outcome.entries if entry.kind == "recharge")
 
 
-AutopayMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+AutopayMachine.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
 TestAutopay = AutopayMachine.TestCase

@@ -119,7 +119,7 @@ def test_auto_pay_in_words() -> None:
         ),
         (
             Recharge(failures=3, suspended=True),
-            "suspended after 3 failed payments: reset it, set auto-pay again or fund the account",
+            "suspended after 3 failed payments: reset it, change its auto-pay or fund the account",
         ),
         (
             Recharge(in_flight="t:1", attempt=3, amount_micros=50_000_000, requested_at=NOW),

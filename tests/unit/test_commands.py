@@ -6,7 +6,8 @@ import pytest
 
 from processor.contracts.outputs import encode
 from processor.domain.account import credit
-from processor.domain.money import MAX_MICROS, MAX_PAYMENT_MICROS
+from processor.domain.bounds import MAX_BALANCE_MICROS
+from processor.domain.money import MAX_PAYMENT_MICROS
 from tests.unit.builders import NOW, UNIT, Meter, autopay, call, decided, funded, licences
 
 
@@ -65,12 +66,12 @@ def test_the_minimum_is_the_operators():
     assert refusal(Meter(minimum_funding_micros=0), funded(0)) == "below_minimum"
 
 
-def test_a_payment_that_would_outgrow_the_exact_range_of_numbers_is_refused():
+def test_a_payment_that_an_account_has_no_room_for_is_refused():
     meter = Meter()
-    credit(meter.account, "lot-0", MAX_MICROS - 50 * UNIT, NOW)
+    credit(meter.account, "lot-0", MAX_BALANCE_MICROS - 50 * UNIT, NOW)
     assert refusal(meter, funded(50.000001)) == "above_maximum"
     assert refusal(meter, funded(50)) is None
-    assert meter.balance == MAX_MICROS
+    assert meter.balance == MAX_BALANCE_MICROS
 
 
 def test_licences_that_newer_ones_have_replaced_before_any_leg_that_still_counts_are_refused():

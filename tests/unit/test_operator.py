@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.builders import NOW, TENANT, UNIT, Meter, adjusted, autopay, funded, reset
-from tests.unit.test_recharge import fail, kinds, ready
+from tests.unit.test_recharge import fail, kinds, ready, succeed
 from tests.unit.test_timers import DAY
 
 
@@ -85,6 +85,27 @@ def test_a_reset_ends_a_pause():
     meter = ready(balance=10 * UNIT)
     fail(meter)
     assert len(meter.apply(reset()).requests) == 1
+
+
+def test_a_reset_opens_the_caps_that_a_clock_ahead_has_filled_for_a_day_to_come():
+    meter = ready(settings=autopay(max_per_day=1, max_per_month_micros=50 * UNIT))
+    meter.now = NOW + 300 * DAY
+    meter.debit(90 * UNIT)
+    meter.now = NOW
+    succeed(meter)
+    meter.now = NOW + 40 * DAY
+    assert meter.debit(60 * UNIT).requests == []
+    assert meter.account.recharge.blocked_by == "daily_count_cap"
+    assert len(meter.apply(reset()).requests) == 1
+    assert meter.account.recharge.counted_on == meter.now.date().isoformat()
+
+
+def test_a_reset_does_not_open_the_caps_of_today():
+    meter = ready(balance=10 * UNIT, settings=autopay(max_per_day=1))
+    succeed(meter)
+    meter.debit(60 * UNIT)
+    assert meter.apply(reset()).requests == []
+    assert meter.account.recharge.blocked_by == "daily_count_cap"
 
 
 def test_a_reset_leaves_what_is_in_flight():

@@ -237,15 +237,29 @@ def test_a_success_forgets_the_failures_before_it():
     assert meter.account.recharge.not_before == meter.now + HOUR
 
 
-@pytest.mark.parametrize("remedy", [autopay(), autopay(60, 30), funded(50)])
-@pytest.mark.parametrize("failures", [1, 3])
-def test_changed_settings_or_a_payment_by_hand_end_the_pause_and_the_suspension(remedy, failures):
+def failed(times: int) -> Meter:
+    """An account that owes, after so many payments in a row have failed."""
     meter = ready(balance=-60 * UNIT)
-    for _ in range(failures):
+    for _ in range(times):
         fail(meter)
-        if meter.account.recharge.failures < failures:
+        if meter.account.recharge.failures < times:
             meter.now += 24 * HOUR
             meter.debit(0)
     assert meter.in_flight is None
+    return meter
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_settings_that_are_saved_again_as_they_are_end_neither_the_pause_nor_the_suspension(failures):
+    meter = failed(failures)
+    assert meter.apply(autopay()).requests == []
+    assert meter.account.recharge.failures == failures
+    assert len(meter.apply(autopay(payment_method_ref="another card")).requests) == 1
+
+
+@pytest.mark.parametrize("remedy", [autopay(50, 21), autopay(60, 30), autopay(max_per_day=9), funded(50)])
+@pytest.mark.parametrize("failures", [1, 3])
+def test_changed_settings_or_a_payment_by_hand_end_the_pause_and_the_suspension(remedy, failures):
+    meter = failed(failures)
     assert len(meter.apply(remedy).requests) == 1
     assert meter.account.recharge.failures == 0

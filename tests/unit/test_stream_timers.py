@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from processor.contracts import topics
 from processor.contracts.outputs import decode_account, encode, glimpse
+from processor.domain.account import Account
+from processor.domain.metering import apply
 from processor.domain.timers import next_due
 from processor.stream.balance_table import partition_of
 from processor.stream.cycle import TIMERS_REST, Cycle
@@ -206,14 +208,39 @@ def test_after_a_take_over_timers_wait_for_results_that_have_arrived_meanwhile()
     play(scene)
 
 
-def test_without_any_known_position_no_timer_fires():
+def test_without_any_known_position_no_timer_fires_before_the_first_record_gives_one():
+    """So it is where the group's positions were lost and the accounts were not."""
+
     async def scene(world: World) -> None:
         await world.adopt({})
-        world.processor.timers.arm(TENANT, NOW)
+        accounts = MemoryTable({TENANT.encode(): encode(waiting())})
+        world.processor.restored(accounts, MemoryTable({}))
+        Survey(world.processor, accounts, NOW + HORIZON).step()
         world.now += DEADLINE
         assert world.cycle._until_due_s() == float("inf")
+        await world.bring(call(call_type="user_in"))
+        assert commands(await world.commit()) == [(f"{TENANT}:1", 2)]
 
     play(scene)
+
+
+def waiting() -> Account:
+    """An account with a recharge in flight."""
+    account = Account(tenant_id=TENANT, currency="USD")
+    apply(account, autopay(), tariff(), NOW)
+    return account
+
+
+@given(histories)
+def test_an_account_is_never_committed_without_a_position_of_its_partition(history):
+    """So a partition with accounts has a position that the transaction of a timer can carry."""
+    processor = PartitionProcessor(HOME, PARTITIONS, rates())
+    for message, now in resolve(history):
+        made, work = record(message, now), Work(now)
+        processor.process(made.topic(), [made], work)
+        processor.finish(work)
+        if (topics.ACCOUNT_STATE, HOME) in work.changelogs:
+            assert any(number == HOME for _, number in work.offsets)
 
 
 def die(error: BaseException) -> None:

@@ -10,7 +10,7 @@ from processor.domain.messages import Tick
 from processor.domain.metering import apply
 from processor.domain.posting import CLOCK
 from processor.domain.timers import next_due
-from tests.unit.builders import NOW, TENANT, UNIT, Meter, adjusted, autopay, decided, funded, tariff
+from tests.unit.builders import NOW, TENANT, UNIT, Meter, adjusted, autopay, call, decided, funded, tariff
 from tests.unit.test_recharge import fail, kinds, ready, succeed
 
 HOUR = timedelta(hours=1)
@@ -55,7 +55,7 @@ def test_a_lot_is_announced_30_days_before_and_forfeited_after_twelve_months_eac
     [lot] = meter.account.lots
     assert due(meter) == datetime(2025, 1, 29, 15, tzinfo=UTC)
     [announced] = meter.wait()
-    assert [(n.kind, n.cause, n.amount_micros) for n in announced.notices] == [("lot.expiring", lot.lot_id, 50 * UNIT)]
+    assert [(n.kind, n.lot_id, n.amount_micros) for n in announced.notices] == [("lot.expiring", lot.lot_id, 50 * UNIT)]
     assert due(meter) == datetime(2025, 2, 28, 15, tzinfo=UTC)
     [expired] = meter.wait()
     [entry] = expired.entries
@@ -87,6 +87,28 @@ def test_several_lots_are_announced_one_by_one():
     assert [kinds(outcome) for outcome in outcomes] == [["lot.expiring"]] * 3 + [["lot.expired"]] * 2 + [
         ["lot.expired", "balance.zero"]
     ]
+
+
+def test_what_a_void_brings_back_is_announced_and_forfeited_anew_and_told_as_something_new():
+    meter = Meter()
+    meter.apply(funded(50, NOW - 340 * DAY))
+    [lot] = meter.account.lots
+    notices = meter.apply(Tick()).notices
+    spent = meter.debit(50 * UNIT)
+    leg = call(60, NOW - timedelta(seconds=60), record_kind="void", corrects=spent.entries[0].event_id)
+    meter.apply(leg)
+    notices += meter.apply(Tick()).notices
+    second = meter.debit(20 * UNIT).entries[0].event_id
+    for outcome in meter.wait(lot.expires_at):
+        notices += outcome.notices
+    notices += meter.apply(call(60, NOW, record_kind="void", corrects=second)).notices
+    assert [(n.kind, n.lot_id, n.amount_micros) for n in notices if n.lot_id] == [
+        ("lot.expiring", lot.lot_id, 50 * UNIT),
+        ("lot.expiring", lot.lot_id, 50 * UNIT),
+        ("lot.expired", lot.lot_id, 30 * UNIT),
+        ("lot.expired", lot.lot_id, 20 * UNIT),
+    ]
+    assert len({(n.kind, n.cause) for n in notices}) == len(notices)
 
 
 def test_an_expiry_that_lowers_the_balance_to_the_trigger_asks_for_a_payment():
