@@ -7,8 +7,8 @@ from click.testing import CliRunner, Result
 
 from processor.cli.rates import rates_group
 from processor.domain.tariff import Tariff
+from tests.cards import INVENTED
 from tests.unit.builders import Meter, call
-from tests.unit.test_deck_lint import SAMPLE
 from tests.unit.test_decks import HEADER, parse
 
 DECK = f"""\
@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("CREDITS_RATES", "CREDITS_DEFAULT_CURRENCY", "CREDITS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "card.csv").write_text(SAMPLE)
+    (tmp_path / "card.csv").write_bytes(INVENTED.read_bytes())
     (tmp_path / "deck.csv").write_text(DECK)
     return tmp_path
 
@@ -39,9 +39,11 @@ def test_import_writes_a_deck_that_lint_reads_and_fails_on(here):
     done = rates("import", "card.csv", "-o", "carrier.csv")
     assert (done.exit_code, done.output) == (
         0,
-        "carrier.csv: 8 rows. Check them: credits rates lint carrier.csv\n",
+        "carrier.csv: 30 rows. Check them: credits rates lint carrier.csv\n",
     )
-    assert (here / "carrier.csv").read_text().startswith(f"{HEADER}\n44,United Kingdom,landline,GB,0.011\n")
+    written = (here / "carrier.csv").read_text()
+    assert written.startswith(f"{HEADER}\n")
+    assert "\n44,United Kingdom,landline,GB,0.011\n" in written
     judged = rates("lint", "carrier.csv")
     assert judged.exit_code == 1
     assert "premium_as_landline" in judged.output
