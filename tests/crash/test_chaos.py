@@ -23,7 +23,7 @@ PROTOCOL = os.environ.get("CREDITS_CHAOS_PROTOCOL", "classic")
 REPORT = os.environ.get("CREDITS_CHAOS_REPORT")
 
 
-@pytest.mark.timeout(600 + 2 * SECONDS + 10 * KILLS)
+@pytest.mark.timeout(900 + 2 * SECONDS + 10 * KILLS)
 def test_random_faults_under_load_neither_lose_nor_double_an_event(own: EmbeddedBroker, tmp_path: Path) -> None:
     began = time.monotonic()
     deck = write_deck(tmp_path / "deck.csv")
