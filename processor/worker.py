@@ -208,6 +208,8 @@ def consumer_config(settings: Settings, client: dict[str, object], instance: str
         "enable.auto.commit": False,
         # Input that is gone before it was charged is a loss that a person must hear of.
         "auto.offset.reset": "error",
+        # So that a position can be moved behind the markers of a transaction, before retention deletes them.
+        "enable.partition.eof": True,
         # Without a minimum the broker answers a fetch of all 40 partitions for every single record that arrives.
         "fetch.min.bytes": 32_768,
         "fetch.wait.max.ms": 5,

@@ -19,7 +19,8 @@ from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
 from processor.domain.errors import InvariantViolated
-from processor.stream.lane import Batch, Lane
+from processor.stream.batches import Batch
+from processor.stream.lane import Lane
 
 
 class BatchApp(faust.App):

@@ -7,7 +7,7 @@ import asyncio
 import gc
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from time import monotonic, perf_counter
@@ -19,8 +19,8 @@ from confluent_kafka import Message as Record
 from processor.domain.errors import InvariantViolated
 from processor.domain.tariff import Tariff
 from processor.stream import failpoints
+from processor.stream.batches import Batch, runs, without
 from processor.stream.checkpoint_writer import CheckpointWriter
-from processor.stream.lane import Batch
 from processor.stream.partition import PartitionProcessor
 from processor.stream.transaction import Transactions
 from processor.stream.work import Work
@@ -95,7 +95,7 @@ class Cycle:
         self._positions: dict[tuple[str, int], int] = {}
         """The position behind the last record that was applied, by topic and partition."""
         self._timers_from = clock()
-        self._queue: deque[list[Record]] = deque()
+        self._queue: deque[Batch] = deque()
         self._next_sequence = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -125,7 +125,7 @@ class Cycle:
         if batch.sequence != self._next_sequence:
             raise InvariantViolated(f"batch {self._next_sequence} never arrived, {batch.sequence} did")
         self._next_sequence += 1
-        self._queue.append(batch.records)
+        self._queue.append(batch)
         self._wake.set()
         self._arrival.set()
         if len(self._queue) >= BATCHES_WAITING_MAX:
@@ -176,8 +176,7 @@ class Cycle:
                 self.processors.pop(number, None)
             self._positions = {place: at for place, at in self._positions.items() if place[1] not in numbers}
             # What was fetched and not applied is fetched again by the next owner.
-            kept = ([record for record in records if record.partition() not in numbers] for records in self._queue)
-            self._queue = deque(records for records in kept if records)
+            self._queue = deque(without(batch, numbers) for batch in self._queue)
             self._make_room()
             await asyncio.get_running_loop().run_in_executor(self._committer, self._checkpoints.release, numbers)
         failpoints.done("R1")
@@ -203,11 +202,11 @@ class Cycle:
             if self._linger_s and len(self._queue) == 1 and self._commit is None:
                 await asyncio.sleep(self._linger_s)
             async with self._lock:
-                if sum(map(len, self._queue)) < OVERLAP_AT:
+                if sum(len(batch.records) for batch in self._queue) < OVERLAP_AT:
                     await self._settle()  # what arrives meanwhile comes along
-                records = self._take() if self._queue else []
-                if records or self._until_due_s() <= 0:
-                    await self._commit_later(self._apply(records))
+                records, ends = self._take() if self._queue else ([], {})
+                if records or ends or self._until_due_s() <= 0:
+                    await self._commit_later(self._apply(records, ends))
             await asyncio.sleep(0)
 
     async def _commit_later(self, work: Work) -> None:
@@ -247,29 +246,34 @@ class Cycle:
             return math.inf
         return (max(min(times), self._timers_from) - self._clock()).total_seconds()
 
-    def _take(self) -> list[Record]:
+    def _take(self) -> tuple[list[Record], dict[tuple[str, int], int]]:
         """B1: takes what is queued, in the order fetched, up to the limit of one transaction."""
         records: list[Record] = []
-        while self._queue and len(records) + len(self._queue[0]) <= max(self._batch_max_events, len(self._queue[0])):
-            records += self._queue.popleft()
+        ends: dict[tuple[str, int], int] = {}
+        room = self._batch_max_events
+        while self._queue and (not records or len(records) + len(self._queue[0].records) <= room):
+            batch = self._queue.popleft()
+            records += batch.records
+            ends.update(batch.ends)
         self._make_room()
         failpoints.done("B1")
-        return records
+        return records, ends
 
     def _make_room(self) -> None:
         if len(self._queue) < BATCHES_WAITING_MAX:
             self._room.set()
 
-    def _apply(self, records: list[Record]) -> Work:
+    def _apply(self, records: list[Record], ends: Mapping[tuple[str, int], int]) -> Work:
         """B2: no await in here, so a commit never sees half a message."""
         started = perf_counter()
         work = Work(self._clock())
         touched = set()
-        for topic, number, run in _runs(records):
+        for topic, number, run in runs(records):
             self.processors[number].process(topic, run, work)
             work.arrivals.append((run[0].timestamp()[1], len(run)))
             touched.add(number)
         self._positions.update(work.offsets)
+        self._pass_over(ends, work)
         touched |= self._fire(work)
         for number in touched:
             self.processors[number].finish(work)
@@ -277,6 +281,15 @@ class Cycle:
         self._observer.ticked()
         failpoints.done("B2")
         return work
+
+    def _pass_over(self, ends: Mapping[tuple[str, int], int], work: Work) -> None:
+        """Moves positions behind markers of transactions, and records of aborted ones, at the end of their partition.
+
+        A position before them would be out of range once retention has deleted them, although nothing was lost.
+        """
+        for place, end in ends.items():
+            if self._positions.get(place, end) < end:
+                work.offsets[place] = self._positions[place] = end
 
     def _fire(self, work: Work) -> set[int]:
         """Lets time do its part; returns the partitions that it changed.
@@ -325,15 +338,3 @@ class Cycle:
         if isinstance(error, InvariantViolated):
             self._observer.invariant_violated()
         self._on_death(error or RuntimeError("the commit cycle ended by itself"))
-
-
-def _runs(records: list[Record]) -> Iterator[tuple[str, int, list[Record]]]:
-    """Splits a batch where topic or partition change; a fetched batch changes seldom."""
-    if not records:
-        return
-    start, topic, number = 0, records[0].topic(), records[0].partition()
-    for at, record in enumerate(records):
-        if record.partition() != number or record.topic() != topic:
-            yield topic, number, records[start:at]
-            start, topic, number = at, record.topic(), record.partition()
-    yield topic, number, records[start:]

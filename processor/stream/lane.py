@@ -8,25 +8,19 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from time import monotonic
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 
 from processor.stream import failpoints
+from processor.stream.batches import Batch
 
 log = structlog.get_logger()
 
 POLL_S: Final = 0.2
 LAG_EVERY_S: Final = 5.0
-
-
-class Batch(NamedTuple):
-    """Records as fetched, numbered without gaps so that a lost batch is noticed."""
-
-    sequence: int
-    records: list[Record]
 
 
 class PartitionOwner(Protocol):
@@ -84,6 +78,10 @@ class Lane:
         self.assigned = False
         """Whether the last rebalance has been completed: what is assigned is adopted and being fetched."""
         self._sequence = 0
+        self._ends: dict[tuple[str, int], int] = {}
+        self._ends_are_news = False
+        self._given_back: set[int] = set()
+        """Partitions that were revoked since the batch at hand was begun."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll_until_stopped, name="lane", daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -133,22 +131,42 @@ class Lane:
         for at in self._consumer.position(self._consumer.assignment()):
             _, end = self._consumer.get_watermark_offsets(at, cached=True)
             if at.offset >= 0:
-                behind[at.topic] += max(end - at.offset, 0)
+                behind[at.topic] += max(end - max(at.offset, self._ends.get((at.topic, at.partition), 0)), 0)
         return behind
 
     def _poll_once(self) -> None:
         # One call would wait until all of the batch or all of the time is there.
-        records = self._consumer.consume(1, POLL_S)
-        if not records:
-            return
-        records += self._consumer.consume(self._batch_max_events - 1, 0)
-        if any(map(Record.error, records)):
-            _raise_errors(record.error() for record in records)
-        self._wait_for(self._hand_over(records))
+        fetched = self._consumer.consume(1, POLL_S)
+        quiet = not fetched
+        if fetched:
+            self._given_back.clear()
+            more = self._consumer.consume(self._batch_max_events - 1, 0)
+            fetched = [record for record in fetched if record.partition() not in self._given_back] + more
+        records = self._take_ends(fetched)
+        # Ends alone are worth a transaction only when nothing is there to take them along.
+        if records or (quiet and self._ends_are_news):
+            self._wait_for(self._hand_over(records))
+
+    def _take_ends(self, fetched: list[Record]) -> list[Record]:
+        """Notes where partitions end and returns the records."""
+        if not any(map(Record.error, fetched)):
+            return fetched
+        records = []
+        for record in fetched:
+            error = record.error()
+            if error is None:
+                records.append(record)
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                self._ends[record.topic(), record.partition()] = record.offset()
+                self._ends_are_news = True
+            else:
+                raise KafkaException(error)
+        return records
 
     async def _hand_over(self, records: list[Record]) -> None:
         await self._owner.has_room()
-        batch = Batch(self._sequence, records)
+        batch = Batch(self._sequence, records, dict(self._ends))
+        self._ends_are_news = False
         self._sequence += 1
         await self._deliver(batch)
         await self._owner.arrived(batch.sequence)
@@ -186,7 +204,10 @@ class Lane:
 
     def _revoked(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         try:
-            self._wait_for(self._owner.release({tp.partition for tp in revoked}), self._patience_s)
+            numbers = {tp.partition for tp in revoked}
+            self._given_back |= numbers
+            self._ends = {place: end for place, end in self._ends.items() if place[1] not in numbers}
+            self._wait_for(self._owner.release(numbers), self._patience_s)
             if self._incremental:
                 consumer.incremental_unassign(revoked)
             else:

@@ -9,9 +9,10 @@ from processor.contracts import topics
 from processor.contracts.outputs import encode
 from processor.domain.errors import InputRejected
 from processor.settings import Settings
+from processor.stream.batches import Batch
 from processor.stream.cycle import BATCHES_WAITING_MAX, TIMERS_MAX
 from processor.stream.dead_letters import MAX_PARKED_BYTES, park
-from processor.stream.lane import Batch, Lane
+from processor.stream.lane import Lane
 from processor.stream.partition import PartitionProcessor
 from processor.stream.work import Work
 from processor.testing import Input, kafka_message
@@ -53,7 +54,7 @@ def test_a_transaction_takes_no_more_batches_than_it_may_have_records() -> None:
     async def scene(world: World) -> None:  # whose limit is 100
         for sequence, size in enumerate((60, 40, 1, 150)):
             world.cycle.offer(Batch(sequence, [record(call())] * size))
-        assert [len(world.cycle._take()) for _ in range(3)] == [100, 1, 150]
+        assert [len(world.cycle._take()[0]) for _ in range(3)] == [100, 1, 150]
 
     play(scene)
 

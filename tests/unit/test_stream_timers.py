@@ -15,8 +15,8 @@ from processor.domain.account import Account
 from processor.domain.metering import apply
 from processor.domain.timers import next_due
 from processor.stream.balance_table import partition_of
+from processor.stream.batches import Batch
 from processor.stream.cycle import TIMERS_REST, Cycle
-from processor.stream.lane import Batch
 from processor.stream.partition import PartitionProcessor
 from processor.stream.survey import HORIZON, Survey
 from processor.stream.timers import STALE_MAX, Timers
@@ -131,8 +131,8 @@ class World:
         await self.cycle.adopt({HOME}, positions)
         self.processor = self.cycle.processors[HOME]
 
-    async def bring(self, *messages) -> None:
-        self.cycle.offer(Batch(self.sequence, [record(message, self.now) for message in messages]))
+    async def bring(self, *messages, ends: dict[tuple[str, int], int] | None = None) -> None:
+        self.cycle.offer(Batch(self.sequence, [record(message, self.now) for message in messages], ends or {}))
         self.sequence += 1
 
     async def commit(self) -> Work:
@@ -168,6 +168,33 @@ def test_a_deadline_on_an_idle_partition_is_committed_with_the_position_of_an_ow
         assert commands(work) == [(f"{TENANT}:1", 2)]
         assert work.offsets == {(topics.ACCOUNT_COMMANDS, HOME): 1}
         assert (work.events, work.timers) == (0, 1)
+
+    play(scene)
+
+
+def test_a_position_moves_behind_the_markers_at_the_end_of_its_partition_and_never_back():
+    async def scene(world: World) -> None:
+        await world.adopt({(topics.RECHARGE_RESULTS, HOME): 5})
+        await world.bring(ends={(topics.RECHARGE_RESULTS, HOME): 7, (topics.USAGE_CALL, HOME): 0})
+        work = await world.commit()
+        assert (work.events, work.offsets) == (0, {(topics.RECHARGE_RESULTS, HOME): 7})
+        await world.bring(ends={(topics.RECHARGE_RESULTS, HOME): 6})  # says nothing new: no transaction
+        await world.bring(autopay(), ends={(topics.ACCOUNT_COMMANDS, HOME): 2})
+        assert (await world.commit()).offsets == {(topics.ACCOUNT_COMMANDS, HOME): 2}
+
+    play(scene)
+
+
+def test_what_a_partition_held_at_its_end_is_forgotten_with_the_partition():
+    async def scene(world: World) -> None:
+        await world.adopt({(topics.RECHARGE_RESULTS, HOME): 5})
+        async with world.cycle._lock:  # nothing is taken meanwhile
+            await world.bring(ends={(topics.RECHARGE_RESULTS, HOME): 7})
+            releasing = asyncio.create_task(world.cycle.release({HOME}))
+        await releasing
+        await world.adopt({(topics.RECHARGE_RESULTS, HOME): 5})
+        await world.bring(autopay())
+        assert (await world.commit()).offsets == {(topics.ACCOUNT_COMMANDS, HOME): 1}
 
     play(scene)
 
