@@ -1,7 +1,7 @@
 """The same job as a plain Faust application, written the way its tutorial writes an agent with tables.
 
-It drops repeated events, rates by the longest prefix, debits the tenant's balance in a table, writes a ledger record
-and asks for a recharge. It validates less than the meter and keeps no lots; at-least-once is all it promises.
+It drops repeated events, rates by the longest prefix, refuses UK premium numbers, debits the tenant's balance in a table,
+writes a ledger record and asks for a recharge. It validates less than the meter and keeps no lots; at-least-once is all it promises.
 """
 
 import csv
@@ -93,7 +93,8 @@ def price_of(callee: str) -> int:
     head = callee[1:9]
     price = found.get(head)
     if price is None:
-        price = next(prices[head[:length]] for length in range(len(head), 0, -1) if head[:length] in prices)
+        longest_first = (head[:length] for length in range(len(head), 0, -1))
+        price = 0 if head.startswith("449") else next(prices[prefix] for prefix in longest_first if prefix in prices)
         found[head] = price
     return price
 
