@@ -18,8 +18,8 @@ import ledgers
 
 from processor.embedded.artifacts import cache_dir
 
-PROGRAMS = Path(__file__).resolve().parent / "peers"
-CACHE = cache_dir().parent / "peers"
+PROGRAMS = Path(__file__).resolve().parent / "peer_programs"
+CACHE = cache_dir().parent / "peer_programs"
 KAFKA_STREAMS = CACHE / "kafka-streams"
 OLDEST_JAVA = 17
 
