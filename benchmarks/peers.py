@@ -24,7 +24,7 @@ Rounds = dict[str, list[runs.Figures]]
 
 
 @click.command()
-@click.option("--events", type=click.IntRange(1000), default=1_000_000, show_default=True, help="Records, at most.")
+@click.option("--events", type=click.IntRange(20_000), default=1_000_000, show_default=True, help="Records, at most.")
 @click.option("--tenants", type=click.IntRange(10), default=2000, show_default=True)
 @click.option("--skew", is_flag=True, help="One tenant has 35 % of the usage, ten have 90 %.")
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Times that everybody runs.")
@@ -38,6 +38,8 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the programs under measurement end as well
     say = Console(stderr=True, quiet=as_json)
     peers, left_out = _ready([ALL[name] for name in only or ALL], say)
+    if not peers:
+        raise click.ClickException("nobody can run")
     with tempfile.TemporaryDirectory(prefix="credits-bench-") as name:
         directory = Path(name)
         rates, prices = directory / "benchmark-deck.csv", load.deck()
