@@ -153,7 +153,7 @@ FAUST = Peer(
     group="faust-agent",
     start=_program(sys.executable, PROGRAMS / "faust_agent.py"),
     version=_installed("faust-streaming"),
-    most=100_000,
+    most=200_000,  # 2.8 s pass between its commits: a short run would be measured by its last pause
     compression="none",  # its client brings no codecs of its own
     # Faust creates them as well, but may start before it sees them, and then loses events.
     changelogs={f"faust-agent-{table}-changelog": {"cleanup.policy": "compact"} for table in ("accounts", "seen")},
