@@ -106,7 +106,7 @@ def _kafka_streams_version() -> str:
 METER = Peer(
     name="meter",
     promise="exactly once, fenced",
-    group="credits-meter",
+    group=harness.GROUP,
     start=harness.worker,
     version=_installed("communication-credits"),
     funded=True,
