@@ -47,16 +47,22 @@ def run(peer: Peer, directory: Path, stream: Stream, records: int) -> runs.Figur
     """Preloads, runs the program until it has committed all, and counts what is wrong in its ledger."""
     directory.mkdir()
     with harness.fresh_broker() as brokers:
-        events = stream.events()
-        if peer.funded:
-            fund(brokers, events)
-        _create(brokers, peer)
-        load.preload(brokers, events, records, peer.compression)
+        events = prepare(peer, brokers, stream, records)
         with peer.start(brokers, directory, stream.rates) as program:
             figures = harness.follow(program, brokers, peer.group, topics.USAGE_CALL, records, TIMEOUT_S)
             late_s = _settle(program, brokers)
         exactness = _compare(peer, brokers, events)
     return figures | {"ledger_late_s": late_s, "unique_events": events.made} | exactness._asdict()
+
+
+def prepare(peer: Peer, brokers: str, stream: Stream, records: int) -> load.Events:
+    """Puts on the broker what the program needs and the beginning of the stream, and returns its oracle."""
+    events = stream.events()
+    if peer.funded:
+        fund(brokers, events)
+    _create(brokers, peer)
+    load.preload(brokers, events, records, peer.compression)
+    return events
 
 
 def fund(brokers: str, events: load.Events) -> None:

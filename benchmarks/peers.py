@@ -86,7 +86,7 @@ def _middle(rounds: list[runs.Figures]) -> runs.Figures:
 def _show(run: runs.Run) -> None:
     cases = run["cases"]
     table = Table("program", title=runs.title(run))
-    for column in ("records", "events/s", "range", "CPU µs each", "MiB", "meter ×"):
+    for column in ("records", "events/s", "2nd half", "CPU µs each", "MiB", "meter ×"):
         table.add_column(column, justify="right")
     table.add_column("exact")
     for name, figures in cases.items():
@@ -95,15 +95,16 @@ def _show(run: runs.Run) -> None:
             name,
             f"{figures['records']:,}",
             f"{own:,}",
-            f"{figures['slowest_events_per_s']:,}–{figures['fastest_events_per_s']:,}",
+            f"{figures['events_per_s_second_half']:,}",
             f"{figures['cpu_s_per_million']:.1f}",
             f"{figures['peak_mib']:,}",
             f"{meters / own:.2f}" if meters and own else "",
             _verdict(figures),
         )
     Console().print(table)
-    for name in cases:
-        click.echo(f"{name}: {run['versions'][name]}; {ALL[name].promise}")
+    for name, figures in cases.items():
+        rates = f"{figures['slowest_events_per_s']:,}–{figures['fastest_events_per_s']:,} events/s"
+        click.echo(f"{name}: {run['versions'][name]}; {ALL[name].promise}; {rates} in {run['load']['rounds']} round(s)")
 
 
 def _verdict(figures: runs.Figures) -> str:

@@ -134,7 +134,8 @@ class Loop:
         if account is None:
             account = partition.accounts[tenant] = Account()
         entry, request = account.debit(call, self._rates.cost(call.data.callee, call.data.connected_ms))
-        self._producer.produce(LEDGER, encode(entry), tenant, at)
+        value = encode(entry)
+        self._producer.produce(LEDGER, value, tenant, at)
         if request is not None:
             self._producer.produce(COMMANDS, encode(request), tenant, at)
         partition.touched[tenant] = account
@@ -142,9 +143,11 @@ class Loop:
     def _commit(self) -> None:
         for at, partition in enumerate(self._partitions):
             for tenant, account in partition.touched.items():
-                self._producer.produce(ACCOUNTS, dump_account(account), tenant, at)
+                value = dump_account(account)
+                self._producer.produce(ACCOUNTS, value, tenant, at)
             for start in range(0, len(partition.new_ids), IDS_PER_RECORD):
-                self._producer.produce(SEEN, "\n".join(partition.new_ids[start : start + IDS_PER_RECORD]), None, at)
+                packed = "\n".join(partition.new_ids[start : start + IDS_PER_RECORD])
+                self._producer.produce(SEEN, packed, None, at)
             partition.touched.clear()
             partition.new_ids.clear()
         offsets = [TopicPartition(*place, offset) for place, offset in self._offsets.items() if offset >= 0]
