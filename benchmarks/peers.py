@@ -85,31 +85,32 @@ def _middle(rounds: list[runs.Figures]) -> runs.Figures:
 
 def _show(run: runs.Run) -> None:
     cases = run["cases"]
-    table = Table("program", title=runs.title(run))
-    for column in ("records", "events/s", "2nd half", "CPU µs each", "MiB", "meter ×"):
-        table.add_column(column, justify="right")
+    table = Table(title=runs.title(run))
+    table.add_column("program", no_wrap=True)
+    for column in ("events/s", "2nd half", "CPU µs", "MiB", "meter ×"):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("exact")
     for name, figures in cases.items():
         meters, own = cases.get(METER.name, {}).get("events_per_s"), figures["events_per_s"]
         table.add_row(
             name,
-            f"{figures['records']:,}",
             f"{own:,}",
             f"{figures['events_per_s_second_half']:,}",
             f"{figures['cpu_s_per_million']:.1f}",
             f"{figures['peak_mib']:,}",
             f"{meters / own:.2f}" if meters and own else "",
-            _verdict(figures),
+            "no" if _faults(figures) else "yes",
         )
     Console().print(table)
     for name, figures in cases.items():
-        rates = f"{figures['slowest_events_per_s']:,}–{figures['fastest_events_per_s']:,} events/s"
-        click.echo(f"{name}: {run['versions'][name]}; {ALL[name].promise}; {rates} in {run['load']['rounds']} round(s)")
+        click.echo(f"{name}: {run['versions'][name]}; {ALL[name].promise}")
+        rates = f"{figures['slowest_events_per_s']:,} to {figures['fastest_events_per_s']:,} events/s"
+        found = _faults(figures) or f"{figures['unique_events']:,} events charged, each once"
+        click.echo(f"    {figures['records']:,} records, {rates} in {run['load']['rounds']} round(s); {found}")
 
 
-def _verdict(figures: runs.Figures) -> str:
-    faults = [f"{figures[name]:,} {name.replace('_', ' ')}" for name in Exactness._fields if figures[name]]
-    return "no: " + ", ".join(faults) if faults else "yes"
+def _faults(figures: runs.Figures) -> str:
+    return ", ".join(f"{figures[name]:,} {name.replace('_', ' ')}" for name in Exactness._fields if figures[name])
 
 
 if __name__ == "__main__":
