@@ -50,10 +50,14 @@ def main(
             for peer in peers:
                 records = min(events, peer.most)
                 say.print(f"{peer.name}: {records:,} records of {tenants:,} tenants{', skewed' if skew else ''} …")
-                done[peer.name].append(contest.run(peer, directory / f"{peer.name}-{number}", stream, records))
-    cases = {name: _middle(figures) for name, figures in done.items()}
+                try:
+                    done[peer.name].append(contest.run(peer, directory / f"{peer.name}-{number}", stream, records))
+                except (RuntimeError, TimeoutError) as failure:  # it ended by itself, or never came to an end
+                    left_out[peer.name] = f"round {number + 1}: {failure}"
+                    say.print(f"{peer.name} has failed: {failure}", style="red", markup=False)
+    cases = {name: _middle(figures) for name, figures in done.items() if figures}
     run = runs.new_run(cases, {"events": events, "tenants": tenants, "skew": skew, "rounds": rounds}, "peers")
-    run |= {"versions": {peer.name: peer.version() for peer in peers}, "left_out": left_out}
+    run |= {"versions": {name: ALL[name].version() for name in cases}, "left_out": left_out}
     if as_json:
         click.echo(json.dumps(run, indent=2))
     else:
