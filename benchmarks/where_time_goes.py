@@ -134,8 +134,9 @@ class Sampler:
     def costs_us(self) -> dict[str, float]:
         """Returns microseconds per event by stage, the dearest first."""
         assert self._from is not None
-        assert self._to is not None, "the backlog is too short to be sampled"
+        assert self._to is not None
         events = self._to[0] - self._from[0]
+        assert events > self._total / 2, "the backlog is too short: most of it was done before py-spy had begun"
         spent = self._to[1] - self._from[1]
         stages = by_stage(self._samples.read_text().splitlines())
         interpreter_s = spent.pop("", 0.0)
