@@ -12,7 +12,7 @@ BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test lint bench bench-core bench-console chaos matrix schemas reference dashboards drills pictures docs docs-serve audit clean
+.PHONY: help setup demo test lint bench bench-core bench-peers bench-console chaos matrix schemas reference dashboards drills pictures docs docs-serve audit clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench: setup  ## what the README's figures come from
 
 bench-core: setup  ## microseconds per event of every stage of the pure core
 	@$(BIN)/python benchmarks/core.py
+
+bench-peers: setup  ## the meter beside plain Faust, Quix Streams, a plain loop and Kafka Streams, on the same events
+	@$(BIN)/python benchmarks/peers.py
 
 bench-console: setup  ## ledger entries per second into the console's read model, and how fast it answers meanwhile
 	@$(BIN)/python benchmarks/console.py

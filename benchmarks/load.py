@@ -73,6 +73,7 @@ class Events:
     def __init__(self, prices: Prices, tenants: int, first_at: datetime, step: timedelta, *, skew: bool, seed: int = 7):
         self.names = [f"tenant-{number:05d}" for number in range(tenants)]
         self.charged = dict.fromkeys(self.names, 0)
+        self.id_prefix = f"evt-{seed:03d}-"
         self.made = 0
         self._prices, self._prefixes = prices, sorted(prices)
         self._found: Prices = {}
@@ -90,7 +91,7 @@ class Events:
         callee = (self._prefixes[int(r() * len(self._prefixes))] + f"{digits:010d}")[:12]
         connected_ms = 1000 + int(r() * r() * 900_000)
         self.charged[tenant] += -(-connected_ms // 60_000) * self._price(callee)
-        event_id = f"evt-{self._seed:03d}-{number:09d}"
+        event_id = f"{self.id_prefix}{number:09d}"
         data = LeanData(
             tenant_id=tenant,
             call_id=f"call-{self._seed:03d}-{number:09d}",

@@ -55,9 +55,8 @@ def finish(run: Run, *, record: bool, as_json: bool) -> None:
 
 def show(run: Run) -> None:
     """Prints the figures beside those of the run before."""
-    machine, before = run["machine"], last_run(run)
-    title = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python {machine['python']}"
-    table = Table("case", "figure", title=title)
+    before = last_run(run)
+    table = Table("case", "figure", title=title(run))
     table.add_column("now", justify="right")
     table.add_column(f"before ({before['at'][:10]})" if before else "before", justify="right")
     table.add_column("change", justify="right")
@@ -68,6 +67,12 @@ def show(run: Run) -> None:
             table.add_row(case, name, f"{value:,}", f"{earlier:,}" if earlier is not None else "", change)
         table.add_section()
     Console().print(table)
+
+
+def title(run: Run) -> str:
+    """Says in one line what the figures were measured on."""
+    machine = run["machine"]
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python {machine['python']}"
 
 
 def _slug(run: Run) -> str:

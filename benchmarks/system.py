@@ -4,27 +4,24 @@ Throughput: preloaded usage, events a second between the first and the last comm
 verified and compared with the generator's oracle. Latency: see latency.py. Last, the same job as a plain Faust agent.
 """
 
-import json
 import signal
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import contest
+import contestants
 import harness
 import latency
 import load
 import runs
-from confluent_kafka.admin import AdminClient, NewTopic
 from rich.console import Console
 
 from processor.cli.reading import read_committed
 from processor.contracts import outputs, topics
 
-HERE = Path(__file__).resolve().parent
-FUNDS_MICROS, PAYMENT_MICROS, TRIGGER_MICROS = 50_000_000, 50_000_000, 20_000_000
 TIMEOUT_S = 600
 
 
@@ -75,7 +72,8 @@ def main(
             )
         if "naive" in wanted and naive_events:
             say.print(f"the same job as a plain Faust agent: {naive_events:,} records …")
-            cases["naive"] = naive(_new(directory, "naive"), prices, rates, naive_events, tenants, skew=skew)
+            stream = contest.Stream.of(prices, rates, tenants, naive_events, skew=skew)
+            cases["naive"] = contest.run(contestants.FAUST, directory / "naive", stream, naive_events)
     run = runs.new_run(cases, {"events": events, "tenants": tenants, "skew": skew, "rate": rate})
     runs.finish(run, record=record, as_json=as_json)
     if {"throughput", "naive"} <= cases.keys() and not as_json:
@@ -88,8 +86,8 @@ def throughput(
 ) -> runs.Figures:
     """Preloads, runs one worker until all is committed, then proves that every balance is right."""
     with harness.fresh_broker() as brokers:
-        events = _events(prices, tenants, records, skew=skew)
-        load.set_up_accounts(brokers, events.names, funds=FUNDS_MICROS, payment=PAYMENT_MICROS, trigger=TRIGGER_MICROS)
+        events = contest.Stream.of(prices, rates, tenants, records, skew=skew).events()
+        contest.fund(brokers, events)
         size = load.preload(brokers, events, records)
         with harness.worker(brokers, directory, rates) as meter:
             figures = harness.follow(meter, brokers, harness.GROUP, topics.USAGE_CALL, records, TIMEOUT_S)
@@ -98,43 +96,9 @@ def throughput(
     return figures | {"unique_events": events.made, "bytes_per_record": round(size)}
 
 
-def naive(directory: Path, prices: load.Prices, rates: Path, records: int, tenants: int, *, skew: bool) -> runs.Figures:
-    """The same for the plain Faust agent, on a smaller slice of the same load."""
-    with harness.fresh_broker() as brokers:
-        events = _events(prices, tenants, records, skew=skew)
-        load.preload(brokers, events, records, compression="none")  # its client brings no codecs of its own
-        _create_changelogs(brokers)
-        environment = {"CREDITS_BROKERS": brokers, "CREDITS_DATA_DIR": str(directory), "CREDITS_RATES": str(rates)}
-        command = [sys.executable, str(HERE / "faust_naive" / "app.py")]
-        with harness.Program(command, environment, directory / "faust.log") as agent:
-            figures = harness.follow(agent, brokers, "faust-naive", topics.USAGE_CALL, records, TIMEOUT_S)
-        entries = [json.loads(message.value()) for message in read_committed(_conf(brokers), topics.LEDGER)]
-    charged = -sum(entry["amount_micros"] for entry in entries)
-    assert (len(entries), charged) == (events.made, sum(events.charged.values())), "plain Faust charged something else"
-    return figures | {"unique_events": events.made}
-
-
-def _create_changelogs(brokers: str) -> None:
-    """Creates the tables' topics: Faust does so as well, but may start before it sees them, and then loses events."""
-    names = ("faust-naive-accounts-changelog", "faust-naive-seen-changelog")
-    new = [NewTopic(name, harness.PARTITIONS, 1, config={"cleanup.policy": "compact"}) for name in names]
-    client = AdminClient(_conf(brokers))
-    for future in client.create_topics(new).values():
-        future.result()
-
-
-def _events(prices: load.Prices, tenants: int, records: int, *, skew: bool) -> load.Events:
-    step = load.WINDOW / records
-    return load.Events(prices, tenants, datetime.now(UTC) - load.WINDOW, step, skew=skew)
-
-
 def _new(directory: Path, name: str) -> Path:
     (directory / name).mkdir()
     return directory / name
-
-
-def _conf(brokers: str) -> dict[str, object]:
-    return {"bootstrap.servers": brokers, "log_level": 0}
 
 
 def _verify(brokers: str) -> None:
@@ -145,10 +109,10 @@ def _verify(brokers: str) -> None:
 
 def _compare_with_oracle(brokers: str, events: load.Events) -> None:
     """Every tenant is charged what the generator says, once per unique event, and nothing was parked."""
-    parked = list(read_committed(_conf(brokers), topics.DEAD_LETTERS))
+    parked = list(read_committed(contest.client_conf(brokers), topics.DEAD_LETTERS))
     assert not parked, f"{len(parked)} records were parked: {parked[0].headers()}"
     states = {}
-    for message in read_committed(_conf(brokers), topics.ACCOUNT_STATE):
+    for message in read_committed(contest.client_conf(brokers), topics.ACCOUNT_STATE):
         states[message.key().decode()] = outputs.decode_account(message.value())
     charged = {tenant: states[tenant].debited_micros for tenant in events.names}
     wrong = [tenant for tenant in events.names if charged[tenant] != events.charged[tenant]]

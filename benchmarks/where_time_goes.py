@@ -1,4 +1,4 @@
-"""Where a busy worker spends its time: microseconds of CPU per event, by stage.
+"""Where a busy worker or the plain loop of its peers spends its time: microseconds of CPU per event, by stage.
 
 Works off a backlog as system.py does. Between a quarter and nine tenths of it, the kernel says how long each thread has
 computed, and py-spy which function the interpreter was in; librdkafka's and RocksDB's threads run no Python.
@@ -7,17 +7,20 @@ computed, and py-spy which function the interpreter was in; librdkafka's and Roc
 """
 
 import json
+import linecache
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
+import contest
+import contestants
 import harness
 import load
 from rich.console import Console
@@ -47,36 +50,56 @@ STAGES: Final = {
 }
 """What stands in a frame -> the stage; the innermost frame that is named here decides."""
 
+LOOP: Final = contestants.PROGRAMS / "confluent_loop.py"
+LOOP_STAGES: Final = {
+    ".consume(": "fetch: take records from librdkafka",
+    "decode_call(": "decode and validate",
+    "identity = ": "de-duplicate: hash",
+    ".seen": "de-duplicate: search",
+    ".debit(": "apply: price and debit",
+    "encode(entry)": "encode ledger entries",
+    "dump_account(": "encode accounts, pack ids",
+    ".join(": "encode accounts, pack ids",
+    "_transaction(": "append: hand records to librdkafka",
+    ".produce(": "append: hand records to librdkafka",
+    "": "bookkeeping of the cycle",
+}
+"""What stands in a line of the plain loop, which does all in one function -> the stage; the first that does decides."""
+
 THREADS: Final = {
     "rdk:": "librdkafka: fetch, decompress, compress, send",
     "rocksdb": "RocksDB: compaction",
 }
 """How the name of a thread without Python begins -> the stage."""
 
+WAITING: Final = ("Condition.wait (", "_worker (concurrent/futures/thread.py", "EpollSelector.select (")
+"""Innermost frames of threads that wait, which py-spy takes for busy ones on a machine with much to do."""
+
 REST: Final = "Faust, asyncio, the rest"
 
 
 @click.command()
+@click.option("--program", type=click.Choice(["meter", "confluent-loop"]), default="meter", show_default=True)
 @click.option("--events", type=click.IntRange(10_000), default=1_000_000, show_default=True)
 @click.option("--tenants", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--skew/--uniform", default=False, show_default=True, help="The first tenant has 35 % of the traffic.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(events: int, tenants: int, skew: bool, as_json: bool) -> None:
+def main(program: str, events: int, tenants: int, skew: bool, as_json: bool) -> None:
     """Measure where a worker's time goes on this machine."""
-    prices = load.deck()
-    made = load.Events(prices, tenants, datetime.now(UTC) - load.WINDOW, load.WINDOW / events, skew=skew)
+    peer, prices = contestants.ALL[program], load.deck()
     with harness.fresh_broker() as brokers, tempfile.TemporaryDirectory(prefix="credits-bench-") as name:
         deck = Path(name) / "deck.csv"
         load.write_deck(prices, deck)
-        load.preload(brokers, made, events)
-        with harness.worker(brokers, Path(name), deck) as worker:
-            sampler = Sampler(worker.pid, Path(name) / "samples", events)
-            harness.follow(worker, brokers, harness.GROUP, topics.USAGE_CALL, events, 60 + events / 2000, sampler.look)
+        contest.prepare(peer, brokers, contest.Stream.of(prices, deck, tenants, events, skew=skew), events)
+        with peer.start(brokers, Path(name), deck) as running:
+            sampler = Sampler(running.pid, Path(name) / "samples", events)
+            harness.follow(running, brokers, peer.group, topics.USAGE_CALL, events, 60 + events / 2000, sampler.look)
             costs = sampler.costs_us()
     if as_json:
-        click.echo(json.dumps({"machine": harness.machine(), "events": events, "us_per_event": costs}, indent=2))
+        report = {"machine": harness.machine(), "program": program, "events": events, "us_per_event": costs}
+        click.echo(json.dumps(report, indent=2))
         return
-    table = Table("stage", title="CPU per event")
+    table = Table("stage", title=f"CPU per event: {program}")
     table.add_column("µs", justify="right")
     table.add_column("share", justify="right")
     total = sum(costs.values())
@@ -111,8 +134,9 @@ class Sampler:
     def costs_us(self) -> dict[str, float]:
         """Returns microseconds per event by stage, the dearest first."""
         assert self._from is not None
-        assert self._to is not None, "the backlog is too short to be sampled"
+        assert self._to is not None
         events = self._to[0] - self._from[0]
+        assert events > self._total / 2, "the backlog is too short: most of it was done before py-spy had begun"
         spent = self._to[1] - self._from[1]
         stages = by_stage(self._samples.read_text().splitlines())
         interpreter_s = spent.pop("", 0.0)
@@ -135,10 +159,18 @@ def by_stage(stacks: list[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for line in stacks:
         frames, _, seen = line.rpartition(" ")
-        inwards = reversed(frames.split(";"))
-        named = (stage for frame in inwards for part, stage in STAGES.items() if part in frame)
-        counts[next(named, REST)] += int(seen)
+        inwards = frames.split(";")[::-1]
+        if not inwards[0].startswith(WAITING):
+            counts[next(filter(None, map(stage_of, inwards)), REST)] += int(seen)
     return counts
+
+
+def stage_of(frame: str) -> str | None:
+    """Returns the stage that a frame stands for; None leaves that to the frame outside of it."""
+    if (at := re.search(rf"\({LOOP.name}:(\d+)\)", frame)) is not None:
+        text = linecache.getline(str(LOOP), int(at[1]))
+        return next(stage for part, stage in LOOP_STAGES.items() if part in text)
+    return next((stage for part, stage in STAGES.items() if part in frame), None)
 
 
 def cpu_s(pid: int) -> Counter[str]:

@@ -4,16 +4,15 @@ It drops repeated events, rates by the longest prefix, debits the tenant's balan
 and asks for a recharge. It validates less than the meter and keeps no lots; at-least-once is all it promises.
 """
 
-import csv
 import logging
 import os
 import sys
-from pathlib import Path
 
 import uvloop
 
 uvloop.install()  # the worker's own `-L uvloop` changes nothing when it is started with app.main()
 import faust  # noqa: E402
+from rates import Rates  # noqa: E402
 
 PARTITIONS = 8
 TRIGGER_MICROS = 20_000_000
@@ -63,7 +62,7 @@ class Account(faust.Record, serializer="json"):
 
 
 app = faust.App(
-    "faust-naive",
+    "faust-agent",
     broker=f"kafka://{os.environ['CREDITS_BROKERS']}",
     store="memory://",
     datadir=os.environ["CREDITS_DATA_DIR"],
@@ -82,20 +81,7 @@ ledger = app.topic("ledger.v1", key_type=str, value_type=Entry, partitions=PARTI
 commands = app.topic("recharge.commands.v1", key_type=str, value_type=RechargeRequest, partitions=PARTITIONS)
 accounts = app.Table("accounts", key_type=str, value_type=Account, default=Account, partitions=PARTITIONS)
 seen = app.Table("seen", key_type=str, default=bool, partitions=PARTITIONS)
-
-with Path(os.environ["CREDITS_RATES"]).open(newline="") as file:
-    prices = {row["prefix"]: round(float(row["rate_per_min"]) * 1_000_000) for row in csv.DictReader(file)}
-found: dict[str, int] = {}
-
-
-def price_of(callee: str) -> int:
-    """Prices a number by its longest prefix; no prefix has more than 8 digits."""
-    head = callee[1:9]
-    price = found.get(head)
-    if price is None:
-        price = next(prices[head[:length]] for length in range(len(head), 0, -1) if head[:length] in prices)
-        found[head] = price
-    return price
+rates = Rates()
 
 
 @app.agent(calls)
@@ -106,10 +92,10 @@ async def rate(stream):
             continue
         seen[identity] = True
         tenant = call.data.tenant_id
-        amount = -(-call.data.connected_ms // 60_000) * price_of(call.data.callee)
+        cost = rates.cost(call.data.callee, call.data.connected_ms)
         account = accounts[tenant]
-        account.balance_micros -= amount
-        await ledger.send(key=tenant, value=Entry(call.id, tenant, -amount, account.balance_micros))
+        account.balance_micros -= cost
+        await ledger.send(key=tenant, value=Entry(call.id, tenant, -cost, account.balance_micros))
         if account.balance_micros <= TRIGGER_MICROS and not account.in_flight:
             account.sequence += 1
             account.in_flight = True
