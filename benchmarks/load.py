@@ -20,6 +20,8 @@ SOURCE = "/telephony/sbc-eu-1"
 PAY_AS_YOU_GO = "MCOPSTN_PAYG"
 """No calling plan: credits pay from the first minute."""
 DUPLICATES_WITHIN = 4096
+ROWS: Final = 6599
+"""Prefixes of the deck when nothing else is said, as many as a public card has."""
 WINDOW = timedelta(hours=1)
 """How far back the events of one run are spread: recent enough for every guard of the meter."""
 
@@ -35,12 +37,16 @@ class LeanCall(CallUsage, tag="telephony.call.v1", omit_defaults=True):
     """Record of `usage.call.v1` without empty fields."""
 
 
-def deck(seed: int = 20261122) -> Prices:
-    """Makes about 6,600 prefixes of 1 to 8 digits, a root for every first digit, with prices in micros per minute."""
+def deck(rows: int = ROWS, seed: int = 20261122) -> Prices:
+    """Makes prefixes of 1 to 8 digits, a root for every first digit, with prices in micros per minute.
+
+    A larger deck has more of the long ones, and at most every second prefix of a length; the rest has 8 digits.
+    """
     r = random.Random(seed)
     prices = {str(digit): r.randrange(20_000, 400_000, 100) for digit in range(1, 10)}
     for digits, count in {2: 60, 3: 300, 4: 900, 5: 1700, 6: 1800, 7: 1300, 8: 530}.items():
-        wanted = len(prices) + count
+        more = min(count * rows // ROWS, 9 * 10 ** (digits - 1) // 2)
+        wanted = rows if digits == 8 else len(prices) + max(more, count)
         while len(prices) < wanted:
             prefix = f"{r.randint(10 ** (digits - 1), 10**digits - 1)}"
             prices.setdefault(prefix, r.randrange(4_000, 600_000, 100))
@@ -126,6 +132,9 @@ def producer(brokers: str, **more: object) -> Producer:
     return Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "log_level": 0, **more})
 
 
+PARTITIONER: Final = -1
+"""Leaves the choice of the partition to the key."""
+
 BULK: Final[dict[str, object]] = {
     "compression.type": "lz4",
     "linger.ms": 20,
@@ -135,11 +144,13 @@ BULK: Final[dict[str, object]] = {
 """Settings of a producer that has much to write, compressed as the meter does."""
 
 
-def send(client: Producer, topic: str, value: bytes | None, key: bytes | None, partition: int) -> None:
-    """Waits where the client's queue is full."""
+def send(
+    client: Producer, topic: str, value: bytes | None, key: bytes | None, partition: int = PARTITIONER, at_ms: int = 0
+) -> None:
+    """Waits where the client's queue is full; without a time of its own a record is of now."""
     while True:
         try:
-            client.produce(topic, value, key, partition)
+            client.produce(topic, value, key, partition, None, at_ms)
         except BufferError:
             client.poll(0.1)
         else:
