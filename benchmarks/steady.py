@@ -5,6 +5,7 @@ it and come to rest. They are frozen while usage is written, and the clock runs 
 """
 
 import time
+from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ REST_SHARE = 0.1
 """A worker is at rest when it has used less of its core than this for `REST_S`."""
 BACKLOG_S = 300.0
 SEED = 3
+COMMITS = 'credits_batch_duration_seconds_count{step="commit"}'
+WRITTEN = {"ledger": topics.LEDGER, "state": topics.ACCOUNT_STATE, "ids": topics.EVENT_IDS}
 
 
 class Size(NamedTuple):
@@ -45,19 +48,19 @@ class Meter:
         directory.mkdir()
         self._url = f"http://127.0.0.1:{(port := free_port())}"
         # Frozen for a minute, it must still be in its group afterwards.
-        more = {"CREDITS_METRICS_PORT": str(port), "CREDITS_SESSION_TIMEOUT_S": "300"}
+        more = {"CREDITS_METRICS_PORT": str(port), "CREDITS_SESSION_TIMEOUT_S": "90"}
         self.program = harness.worker(brokers, directory, rates, core, **more)
 
-    def accounts(self) -> int:
-        """Returns how many accounts it has counted, 0 as long as it is not ready or still counts."""
+    def metric(self, name: str) -> float:
+        """Returns the value of one of its metrics, 0 as long as it is not ready."""
         try:
             if httpx.get(f"{self._url}/ready").is_error:
-                return 0
+                return 0.0
             lines = httpx.get(f"{self._url}/metrics").text.splitlines()
         except httpx.TransportError:
             self.program.check()
-            return 0
-        return int(float(next(line.split()[1] for line in lines if line.startswith("credits_accounts "))))
+            return 0.0
+        return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
 
 
 class Together:
@@ -105,9 +108,11 @@ def measure(size: Size, records: int, idle_s: float, directory: Path) -> runs.Fi
                 still.enter_context(program.frozen())
             load.preload(broker.bootstrap, events, records)
         figures = _worked_off(workers, broker, records, size.partitions)
+        commits = sum(meter.metric(COMMITS) for meter in meters)
         return {
             **size._asdict(),
             **figures,
+            "events_per_commit": round(records / commits),
             "ready_s": round(ready_s, 1),
             "idle_cores": round(idle_cores, 4),
             "recovered_peak_mib": recovered_peak_mib,
@@ -117,20 +122,32 @@ def measure(size: Size, records: int, idle_s: float, directory: Path) -> runs.Fi
 
 
 def _worked_off(workers: Together, broker: EmbeddedBroker, records: int, partitions: int) -> runs.Figures:
-    began_s, broker_s = time.monotonic(), harness.cpu_s(broker.pid)
+    before, began_s, broker_s = _stored(broker), time.monotonic(), harness.cpu_s(broker.pid)
     figures = harness.follow(
         workers, broker.bootstrap, GROUP, topics.USAGE_CALL, records, BACKLOG_S, partitions=partitions
     )
     spent_s = harness.cpu_s(broker.pid) - broker_s
+    written = _stored(broker)
     figures["broker_cpu_s_per_million"] = round(spent_s / records * 1e6, 2)
     figures["broker_cores"] = round(spent_s / (time.monotonic() - began_s), 2)
+    figures["usage_bytes_per_event"] = round(before[topics.USAGE_CALL] / records, 1)
+    for name, topic in WRITTEN.items():
+        figures[f"{name}_bytes_per_event"] = round((written[topic] - before[topic]) / records, 1)
     del figures["start_to_first_s"]
     return figures
 
 
+def _stored(broker: EmbeddedBroker) -> Counter[str]:
+    """Returns how many bytes of each topic the broker has on its disk, as compressed by their writers."""
+    sizes = Counter[str]()
+    for path in (broker.data_dir / "logs").glob("*/*.log"):
+        sizes[path.parent.name.rpartition("-")[0]] += path.stat().st_size
+    return sizes
+
+
 def _await_counted(meters: list[Meter], accounts: int) -> None:
     deadline = time.monotonic() + READY_S
-    while not all(counted := [meter.accounts() for meter in meters]) or sum(counted) != accounts:
+    while not all(counted := [meter.metric("credits_accounts") for meter in meters]) or sum(counted) != accounts:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{counted} of {accounts} accounts after {READY_S:.0f} s")
         time.sleep(harness.POLL_S)
