@@ -88,9 +88,9 @@ class Program:
         """The largest resident memory so far."""
         return memory_mib(self._process.pid, "VmHWM")
 
-    def memory_mib(self) -> int:
-        """The resident memory now."""
-        return memory_mib(self._process.pid, "VmRSS")
+    def memory_mib(self, what: str = "VmRSS") -> int:
+        """The resident memory now; `RssAnon` is what cannot be had back by reading a file again."""
+        return memory_mib(self._process.pid, what)
 
 
 def cpu_s(pid: int) -> float:

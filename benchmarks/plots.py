@@ -57,8 +57,8 @@ def growth(points: dict[str, runs.Figures]) -> None:
         _upwards(place, "events/s", RATE)
         beside = place.twinx()
         beside.grid(visible=False)
-        beside.plot(sizes, [point["end_mib"] * 2**20 for point in chosen], "s--", color=MEMORY)
-        _upwards(beside, "resident memory, B", MEMORY)
+        beside.plot(sizes, [point["end_own_mib"] * 2**20 for point in chosen], "s--", color=MEMORY)
+        _upwards(beside, "memory without mapped files, B", MEMORY)
     _save(figure, "growth")
 
 

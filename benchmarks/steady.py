@@ -79,8 +79,8 @@ class Together:
     def peak_mib(self) -> int:
         return sum(program.peak_mib() for program in self._programs)
 
-    def memory_mib(self) -> int:
-        return sum(program.memory_mib() for program in self._programs)
+    def memory_mib(self, what: str = "VmRSS") -> int:
+        return sum(program.memory_mib(what) for program in self._programs)
 
 
 def measure(size: Size, records: int, idle_s: float, directory: Path) -> runs.Figures:
@@ -102,7 +102,8 @@ def measure(size: Size, records: int, idle_s: float, directory: Path) -> runs.Fi
         _await_counted(meters, size.accounts)
         ready_s, recovered_peak_mib = time.monotonic() - began, workers.peak_mib()
         _await_rest(workers)
-        rest_mib, idle_cores = workers.memory_mib(), _used(workers, idle_s)
+        rest_mib, rest_own_mib = workers.memory_mib(), workers.memory_mib("RssAnon")
+        idle_cores = _used(workers, idle_s)
         with ExitStack() as still:
             for program in programs:
                 still.enter_context(program.frozen())
@@ -117,7 +118,9 @@ def measure(size: Size, records: int, idle_s: float, directory: Path) -> runs.Fi
             "idle_cores": round(idle_cores, 4),
             "recovered_peak_mib": recovered_peak_mib,
             "rest_mib": rest_mib,
+            "rest_own_mib": rest_own_mib,
             "end_mib": workers.memory_mib(),
+            "end_own_mib": workers.memory_mib("RssAnon"),
         }
 
 

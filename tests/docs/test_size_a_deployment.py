@@ -124,9 +124,9 @@ def test_the_load_of_a_broker_was_measured() -> None:
 
 
 def test_the_memory_of_a_worker_was_measured() -> None:
-    alone = recorded()["accounts-1000"]["end_mib"] * 2**20 / 1e6
+    alone = recorded()["accounts-1000"]["end_own_mib"] * 2**20 / 1e6
     assert FACTORS["memory of a worker without state, MB"] == pytest.approx(alone, rel=0.25)
-    per_id = slope("ids", 1_000_000, 50_000_000, "rest_mib")
+    per_id = slope("ids", 1_000_000, 50_000_000, "rest_own_mib")
     assert FACTORS["memory per event id, bytes"] >= per_id
 
 
