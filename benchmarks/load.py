@@ -73,11 +73,16 @@ def cumulated_weights(tenants: int, *, skew: bool) -> list[float]:
     return list(itertools.accumulate(weights))
 
 
+def names(tenants: int) -> list[str]:
+    """Names the tenants of a load."""
+    return [f"tenant-{number:05d}" for number in range(tenants)]
+
+
 class Events:
     """Makes unique events one after another and remembers what each tenant owes for them."""
 
     def __init__(self, prices: Prices, tenants: int, first_at: datetime, step: timedelta, *, skew: bool, seed: int = 7):
-        self.names = [f"tenant-{number:05d}" for number in range(tenants)]
+        self.names = names(tenants)
         self.charged = dict.fromkeys(self.names, 0)
         self.made = 0
         self._prices, self._prefixes = prices, sorted(prices)
@@ -199,8 +204,11 @@ def preload(brokers: str, events: Events, records: int, compression: str = "lz4"
     return size / records
 
 
-def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int, trigger: int) -> None:
-    """Switches auto-pay on for every tenant and funds it, if `funds`; all in micros."""
+def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int, trigger: int, label: str = "") -> None:
+    """Switches auto-pay on for every tenant and funds it, if `funds`; all in micros.
+
+    The commands of another label are other commands.
+    """
     client, now = producer(brokers, **{"linger.ms": 20}), datetime.now(UTC)
     for tenant in names:
         autopay = AutopaySetData(
@@ -212,12 +220,12 @@ def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int,
             payment_method_ref="pm_benchmark",
             max_per_day=1_000_000,
         )
-        command = AutopaySet(specversion="1.0", id=f"autopay-{tenant}", source="/benchmarks", data=autopay)
+        command = AutopaySet(specversion="1.0", id=f"autopay-{tenant}{label}", source="/benchmarks", data=autopay)
         if funds:
             money = FundedData(
                 tenant_id=tenant, amount_micros=funds, currency="USD", purchased_at=now, payment_reference="benchmark"
             )
-            funded = Funded(specversion="1.0", id=f"fund-{tenant}", source="/benchmarks", data=money)
+            funded = Funded(specversion="1.0", id=f"fund-{tenant}{label}", source="/benchmarks", data=money)
             client.produce(topics.ACCOUNT_COMMANDS, encode(funded), tenant)
         client.produce(topics.ACCOUNT_COMMANDS, encode(command), tenant)
     assert not client.flush(60)

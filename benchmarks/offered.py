@@ -20,16 +20,23 @@ import harness
 import load
 import runs
 from latency import Responder, quantile
-from state import FUNDED_MICROS, TRIGGER_MICROS
 
 from processor.contracts import topics
 
 GROUP = "credits-meter"
 TENANTS = 2000
+RECHARGE_EVERY_S = 10
+"""How long a payment lasts a tenant at every rate, in the mean: 200 commands a second in all, and a reserve of seconds."""
+GROUPS = 16
+"""Tenants of one group have the same payment: were it that of all, they would all ask at once, again and again."""
+TRIGGER_SHARE = 0.4
+"""The payment is due when so much of the one before is left."""
+LIMITS = {"CREDITS_MINIMUM_FUNDING_MICROS": "1000000"}
 WARM_UP_RATE = 5_000
 SETTLE_S = 5
 """Each rate is kept for so long before it is measured."""
 LOOK_S = 0.25
+SHARES = {"p50_ms": 0.5, "p99_ms": 0.99, "max_ms": 1.0}
 SLICE_S = 0.001
 WAIT_S = 120.0
 SENDER = {"linger.ms": 5, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000}
@@ -59,15 +66,12 @@ def curve(directory: Path, rates_per_s: list[int], warm_up_s: int, measured_s: i
     prices, deck = load.deck(), directory / "deck.csv"
     load.write_deck(prices, deck)
     with harness.running_broker() as broker:
-        names = load.Events(prices, TENANTS, datetime.now(UTC), timedelta(), skew=False).names
-        load.set_up_accounts(broker.bootstrap, names, funds=0, payment=FUNDED_MICROS, trigger=TRIGGER_MICROS)
         responder = Responder(broker.bootstrap)
         with (
             responder.running(),
-            harness.worker(broker.bootstrap, directory, deck) as meter,
+            harness.worker(broker.bootstrap, directory, deck, **LIMITS) as meter,
             harness.committed(broker.bootstrap, GROUP, topics.USAGE_CALL) as committed,
         ):
-            _until(meter, lambda: len(responder.held) >= TENANTS)  # every account begins at its trigger
 
             def look() -> Look:
                 spent_s = meter.cpu_s(), harness.cpu_s(broker.pid), time.process_time()
@@ -77,7 +81,11 @@ def curve(directory: Path, rates_per_s: list[int], warm_up_s: int, measured_s: i
             total = 0
             for seed, rate in enumerate([WARM_UP_RATE, *rates_per_s]):
                 seconds = warm_up_s if seed == 0 else SETTLE_S + measured_s
-                made = _made(prices, rate, seconds, seed)
+                made, charged_micros = _made(prices, rate, seconds, seed)
+                payment = charged_micros // TENANTS * RECHARGE_EVERY_S // seconds
+                _ask_for_payments(broker.bootstrap, payment, seed)
+                # At the first rate every account is below its trigger, at the next ones whatever has less than that.
+                _until(meter, lambda: len(responder.held) >= TENANTS and responder.at_rest())
                 total += len(made)
                 with _looking(look) as looks:
                     sent = _send(broker.bootstrap, made, rate)
@@ -88,11 +96,21 @@ def curve(directory: Path, rates_per_s: list[int], warm_up_s: int, measured_s: i
             return cases
 
 
-def _made(prices: load.Prices, rate: int, seconds: int, seed: int) -> list[tuple[str, bytes]]:
-    """Makes the events of one rate, as of the time they will be sent at."""
+def _made(prices: load.Prices, rate: int, seconds: int, seed: int) -> tuple[list[tuple[str, bytes]], int]:
+    """Makes the events of one rate, as of the time they will be sent at; returns what they cost, too."""
     step = timedelta(seconds=1 / rate)
     events = load.Events(prices, TENANTS, datetime.now(UTC) - step * rate * seconds, step, skew=False, seed=seed)
-    return [(tenant, value) for tenant, _, value in (events.next() for _ in range(rate * seconds))]
+    made = [(tenant, value) for tenant, _, value in (events.next() for _ in range(rate * seconds))]
+    return made, sum(events.charged.values())
+
+
+def _ask_for_payments(brokers: str, payment: int, seed: int) -> None:
+    """Has the accounts recharged as often as at every other rate, each group at times of its own."""
+    tenants = load.names(TENANTS)
+    for group in range(GROUPS):
+        own = payment * (GROUPS + 2 * group + 1) // (2 * GROUPS)  # from a half to three halves
+        trigger = int(own * TRIGGER_SHARE)
+        load.set_up_accounts(brokers, tenants[group::GROUPS], funds=0, payment=own, trigger=trigger, label=f"-{seed}")
 
 
 def _send(brokers: str, made: list[tuple[str, bytes]], rate: int) -> Sent:
@@ -133,9 +151,7 @@ def _figures(rate: int, looks: list[Look], sent: Sent, took: list[float]) -> run
         "sent_per_s": round((len(sent.at_s) - 1) / (end_s - begin_s)),
         "achieved_per_s": round((last.committed - first.committed) / seconds),
         "commands": len(took),
-        "p50_ms": quantile(took, 0.5),
-        "p99_ms": quantile(took, 0.99),
-        "max_ms": quantile(took, 1.0),
+        **{name: quantile(took, share) for name, share in SHARES.items() if took},
         "sender_late_p99_ms": quantile(late, 0.99),
         "meter_cores": round((last.meter_s - first.meter_s) / seconds, 2),
         "broker_cores": round((last.broker_s - first.broker_s) / seconds, 2),

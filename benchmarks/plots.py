@@ -1,6 +1,7 @@
 """`make bench-plots`: draws the latest recorded points of growth.py into docs/images/, as SVG."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,8 +74,8 @@ def load(points: dict[str, runs.Figures]) -> None:
     rate.plot(offered, offered, ":", color=BROKER, label="offered")
     rate.plot(offered, [point["achieved_per_s"] for point in chosen], "o-", color=RATE, label="committed")
     _upwards(rate, "events/s", "black")
-    latency.plot(offered, [point["p50_ms"] for point in chosen], "o-", color=MEMORY, label="p50")
-    latency.plot(offered, [point["p99_ms"] for point in chosen], "o-", color=RATE, label="p99")
+    latency.plot(offered, [point.get("p50_ms", math.nan) for point in chosen], "o-", color=MEMORY, label="p50")
+    latency.plot(offered, [point.get("p99_ms", math.nan) for point in chosen], "o-", color=RATE, label="p99")
     latency.axhline(TARGET_MS, color=BROKER, linestyle=":", label=f"{TARGET_MS} ms")
     latency.set_yscale("log")
     latency.set_ylabel("ms from usage to recharge command")
