@@ -26,7 +26,7 @@ from processor.contracts import topics
 GROUP = "credits-meter"
 TENANTS = 2000
 RECHARGE_EVERY_S = 10
-"""How long a payment lasts a tenant at every rate, in the mean: 200 commands a second in all, and a reserve of seconds."""
+"""How long a payment lasts a tenant, in the mean, at every rate: 200 commands a second in all."""
 GROUPS = 16
 """Tenants of one group have the same payment: were it that of all, they would all ask at once, again and again."""
 TRIGGER_SHARE = 0.4
@@ -82,7 +82,8 @@ def curve(directory: Path, rates_per_s: list[int], warm_up_s: int, measured_s: i
             for seed, rate in enumerate([WARM_UP_RATE, *rates_per_s]):
                 seconds = warm_up_s if seed == 0 else SETTLE_S + measured_s
                 made, charged_micros = _made(prices, rate, seconds, seed)
-                payment = charged_micros // TENANTS * RECHARGE_EVERY_S // seconds
+                paid_rate = rate if seed else rates_per_s[0]  # what is left of larger payments would last for long
+                payment = charged_micros * paid_rate // len(made) * RECHARGE_EVERY_S // TENANTS
                 _ask_for_payments(broker.bootstrap, payment, seed)
                 # At the first rate every account is below its trigger, at the next ones whatever has less than that.
                 _until(meter, lambda: len(responder.held) >= TENANTS and responder.at_rest())
