@@ -1,4 +1,4 @@
-"""`make bench-plots`: draws the latest recorded points of growth.py into docs/images/, as SVG."""
+"""`make bench-plots`: draws the latest points of growth.py into docs/images/ and prints their tables."""
 
 import json
 import math
@@ -18,18 +18,47 @@ AXES = {
     "partitions": "partitions of one worker",
     "prefixes": "prefixes of the rate deck",
 }
+COLUMNS = {
+    "events_per_s_second_half": "events/s",
+    "cpu_s_per_million": "CPU s per million",
+    "broker_cpu_s_per_million": "broker's",
+    "events_per_commit": "events per commit",
+    "end_own_mib": "memory, MiB",
+    "peak_mib": "peak with mapped files, MiB",
+    "ready_s": "ready after, s",
+    "idle_cores": "cores at rest",
+}
+LOAD_COLUMNS = {
+    "achieved_per_s": "committed/s",
+    "p50_ms": "p50, ms",
+    "p99_ms": "p99, ms",
+    "meter_cores": "meter, cores",
+    "broker_cores": "broker",
+    "sender_cores": "sender",
+    "sender_late_p99_ms": "sender late, p99, ms",
+}
 TARGET_MS = 500
 RATE, MEMORY, BROKER = "#3949ab", "#00897b", "#9e9e9e"
 
 
 def main() -> None:
-    """Draws both pictures."""
+    """Draws both pictures and prints the tables as the page has them."""
     mpl.use("svg")
     plt.rcParams |= {"font.size": 9, "axes.spines.top": False, "svg.hashsalt": "credits", "axes.grid": True}
     plt.rcParams |= {"grid.alpha": 0.3, "legend.frameon": False}
     points = latest()
     growth(points)
     load(points)
+    print(table(along(points, "load"), {"offered_per_s": "offered/s", **LOAD_COLUMNS}))
+    for axis in (*AXES, "processes"):
+        print(table(along(points, axis), {axis: axis, **COLUMNS}))
+
+
+def table(points: list[runs.Figures], columns: dict[str, str]) -> str:
+    """Returns a Markdown table of some figures of the points."""
+    lines = [list(columns.values()), ["---"] * len(columns)]
+    lines += [[f"{point[name]:,}" if name in point else "–" for name in columns] for point in points]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def latest() -> dict[str, runs.Figures]:
