@@ -38,6 +38,7 @@ LOAD_COLUMNS = {
     "sender_late_p99_ms": "sender late, p99, ms",
 }
 TARGET_MS = 500
+THOUSAND = 1000
 RATE, MEMORY, BROKER = "#3949ab", "#00897b", "#9e9e9e"
 
 
@@ -81,6 +82,8 @@ def growth(points: dict[str, runs.Figures]) -> None:
         chosen = along(points, axis)
         sizes = [point[axis] for point in chosen]
         place.set_xscale("log")
+        place.set_xticks(sizes, minor=False)
+        place.set_xticks([], minor=True)
         place.xaxis.set_major_formatter(EngFormatter(sep=""))
         place.set_title(title, fontsize=9)
         place.plot(sizes, [point["events_per_s_second_half"] for point in chosen], "o-", color=RATE)
@@ -118,9 +121,10 @@ def load(points: dict[str, runs.Figures]) -> None:
 
 
 def _upwards(place: Axes, label: str, color: str) -> None:
-    place.set_ylim(bottom=0)
+    place.set_ylim(0, 1.12 * max(max(line.get_ydata()) for line in place.get_lines()))
     place.set_ylabel(label, color=color)
-    place.yaxis.set_major_formatter(EngFormatter(sep=""))
+    if place.get_ylim()[1] >= THOUSAND:
+        place.yaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _save(figure: plt.Figure, name: str) -> None:
