@@ -12,10 +12,10 @@ BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test lint bench bench-core bench-peers bench-console chaos matrix schemas reference dashboards drills pictures docs docs-serve audit clean
+.PHONY: help setup demo test lint bench bench-core bench-peers bench-console bench-growth bench-plots chaos matrix schemas reference dashboards drills pictures docs docs-serve audit clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## create .venv with the locked dependencies and the `credits` command
 
@@ -47,6 +47,12 @@ bench-peers: setup  ## the meter beside plain Faust, Quix Streams, a plain loop 
 
 bench-console: setup  ## ledger entries per second into the console's read model, and how fast it answers meanwhile
 	@$(BIN)/python benchmarks/console.py
+
+bench-growth: setup  ## rate, memory and latency along accounts, ids, partitions, prefixes and offered load (30 minutes)
+	@$(BIN)/python benchmarks/growth.py
+
+bench-plots: setup  ## draw what bench-growth has recorded, into docs/images/
+	@$(BIN)/python benchmarks/plots.py
 
 chaos: setup  ## kill, freeze and restart workers and broker for SECONDS, at least KILLS times, then prove the books
 	@CREDITS_CHAOS_SECONDS=$(SECONDS) CREDITS_CHAOS_KILLS=$(KILLS) CREDITS_CHAOS_SEED=$(SEED) \

@@ -27,19 +27,26 @@ WORK_CORE, HARNESS_CORE = ALL_CORES[0], ALL_CORES[-1]
 @contextmanager
 def fresh_broker() -> Iterator[str]:
     """A broker of its own with empty topics, on whatever core the system gives it; yields its address."""
+    with running_broker() as broker:
+        yield broker.bootstrap
+
+
+@contextmanager
+def running_broker(partitions: int = PARTITIONS) -> Iterator[EmbeddedBroker]:
+    """The same, for those who want to know more of it than its address."""
     os.sched_setaffinity(0, ALL_CORES)
     with EmbeddedBroker(heap="1g", quick=False) as broker:
-        applied = stream_topics.apply(broker.bootstrap, PARTITIONS, 1)
+        applied = stream_topics.apply(broker.bootstrap, partitions, 1)
         assert not applied.problems, applied.problems
-        yield broker.bootstrap
+        yield broker
 
 
 class Program:
     """A child process alone on its core; `log` holds what it said."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path, core: int = WORK_CORE) -> None:
         self.log = log
-        os.sched_setaffinity(0, {WORK_CORE})  # inherited by the child
+        os.sched_setaffinity(0, {core})  # inherited by the child
         try:
             with log.open("ab") as out:
                 self._process = subprocess.Popen(
@@ -70,18 +77,32 @@ class Program:
         if self._process.poll() is not None:
             raise RuntimeError(f"it ended with {self._process.returncode}:\n{self.log.read_text()[-3000:]}")
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Lets the program do nothing for as long as something else needs the machine."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def cpu_s(self) -> float:
         """User and system time so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self._process.pid)
 
     def peak_mib(self) -> int:
         """The largest resident memory so far."""
         return memory_mib(self._process.pid, "VmHWM")
 
-    def memory_mib(self) -> int:
-        """The resident memory now."""
-        return memory_mib(self._process.pid, "VmRSS")
+    def memory_mib(self, what: str = "VmRSS") -> int:
+        """The resident memory now; `RssAnon` is what cannot be had back by reading a file again."""
+        return memory_mib(self._process.pid, what)
+
+
+def cpu_s(pid: int) -> float:
+    """Returns the user and system time of a process so far, of all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib(pid: int, what: str) -> int:
@@ -90,8 +111,8 @@ def memory_mib(pid: int, what: str) -> int:
     return int(status.partition(f"{what}:")[2].split()[0]) // 1024
 
 
-def worker(brokers: str, directory: Path, rates: Path, **more: str) -> Program:
-    """Starts the meter as a user would, with one process."""
+def worker(brokers: str, directory: Path, rates: Path, core: int = WORK_CORE, **more: str) -> Program:
+    """Starts the meter as a user would, with one process; the directory is its own."""
     environment = {
         "CREDITS_BROKERS": brokers,
         "CREDITS_DATA_DIR": str(directory / "data"),
@@ -100,7 +121,7 @@ def worker(brokers: str, directory: Path, rates: Path, **more: str) -> Program:
         **more,
     }
     command = [sys.executable, "-m", "processor.cli", "worker", "--processes", "1"]
-    return Program(command, environment, directory / "worker.log")
+    return Program(command, environment, directory / "worker.log", core)
 
 
 class Point(NamedTuple):
@@ -119,6 +140,7 @@ def follow(
     total: int,
     timeout_s: float,
     watch: Callable[[Point], None] = lambda _: None,
+    partitions: int = PARTITIONS,
 ) -> dict[str, float]:
     """Polls the group's committed offsets until all records are done; rates count from the first commit to the last.
 
@@ -126,7 +148,7 @@ def follow(
     """
     began_s = time.monotonic()
     first = half = last = None
-    with committed(brokers, group, topic) as read:
+    with committed(brokers, group, topic, partitions) as read:
         while last is None:
             time.sleep(POLL_S)
             program.check()
@@ -153,13 +175,13 @@ def follow(
 
 
 @contextmanager
-def committed(brokers: str, group: str, topic: str) -> Iterator[Callable[[], int]]:
-    """Yields a function that returns how many records of a topic the group has committed."""
+def committed(brokers: str, group: str, topic: str, partitions: int = PARTITIONS) -> Iterator[Callable[[], int]]:
+    """Yields a function that returns how many records of the topic the group has committed."""
     # read_uncommitted: offsets as they are, without waiting for those of an open transaction
     watcher = Consumer(
         {"bootstrap.servers": brokers, "group.id": group, "isolation.level": "read_uncommitted", "log_level": 0}
     )
-    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    places = [TopicPartition(topic, partition) for partition in range(partitions)]
 
     def read() -> int:
         try:

@@ -24,6 +24,7 @@ TRIGGER_MICROS = 5_000_000
 PAYMENT_MICROS = 10_000_000
 READY_S = 60.0
 SETTLE_S = 3.0
+REST_S = 1.0
 
 
 class Responder:
@@ -58,6 +59,10 @@ class Responder:
             thread.join()
             self._results.flush(10)
             self._commands.close()
+
+    def at_rest(self) -> bool:
+        """Whether the latest command came long ago."""
+        return time.monotonic() - self.held[-1][0] > REST_S
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -116,10 +121,10 @@ def measure(
     return {
         "events_per_s": rate,
         "commands": len(took),
-        "p50_ms": _quantile(took, 0.5),
-        "p90_ms": _quantile(took, 0.9),
-        "p99_ms": _quantile(took, 0.99),
-        "max_ms": _quantile(took, 1.0),
+        "p50_ms": quantile(took, 0.5),
+        "p90_ms": quantile(took, 0.9),
+        "p99_ms": quantile(took, 0.99),
+        "max_ms": quantile(took, 1.0),
         "cores": round(cores, 2),
         "peak_mib": peak,
         "repeated_commands": len(ids) - len(set(ids)),
@@ -147,5 +152,6 @@ def _send(brokers, made, rate, warm_up_s, cpu_s) -> tuple[dict[str, float], floa
     return sent, begun, (cpu_s() - spent_s) / (time.monotonic() - begun)
 
 
-def _quantile(ordered: list[float], share: float) -> float:
+def quantile(ordered: list[float], share: float) -> float:
+    """Returns the value that so large a share of ascending values does not exceed."""
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 1)

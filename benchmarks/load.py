@@ -20,6 +20,8 @@ SOURCE = "/telephony/sbc-eu-1"
 PAY_AS_YOU_GO = "MCOPSTN_PAYG"
 """No calling plan: credits pay from the first minute."""
 DUPLICATES_WITHIN = 4096
+ROWS: Final = 6599
+"""Prefixes of the deck when nothing else is said, as many as a public card has."""
 WINDOW = timedelta(hours=1)
 """How far back the events of one run are spread: recent enough for every guard of the meter."""
 
@@ -35,12 +37,16 @@ class LeanCall(CallUsage, tag="telephony.call.v1", omit_defaults=True):
     """Record of `usage.call.v1` without empty fields."""
 
 
-def deck(seed: int = 20261122) -> Prices:
-    """Makes about 6,600 prefixes of 1 to 8 digits, a root for every first digit, with prices in micros per minute."""
+def deck(rows: int = ROWS, seed: int = 20261122) -> Prices:
+    """Makes prefixes of 1 to 8 digits, a root for every first digit, with prices in micros per minute.
+
+    A larger deck has more of the long ones, and at most every second prefix of a length; the rest has 8 digits.
+    """
     r = random.Random(seed)
     prices = {str(digit): r.randrange(20_000, 400_000, 100) for digit in range(1, 10)}
     for digits, count in {2: 60, 3: 300, 4: 900, 5: 1700, 6: 1800, 7: 1300, 8: 530}.items():
-        wanted = len(prices) + count
+        more = min(count * rows // ROWS, 9 * 10 ** (digits - 1) // 2)
+        wanted = rows if digits == 8 else len(prices) + max(more, count)
         while len(prices) < wanted:
             prefix = f"{r.randint(10 ** (digits - 1), 10**digits - 1)}"
             prices.setdefault(prefix, r.randrange(4_000, 600_000, 100))
@@ -67,11 +73,16 @@ def cumulated_weights(tenants: int, *, skew: bool) -> list[float]:
     return list(itertools.accumulate(weights))
 
 
+def names(tenants: int) -> list[str]:
+    """Names the tenants of a load."""
+    return [f"tenant-{number:05d}" for number in range(tenants)]
+
+
 class Events:
     """Makes unique events one after another and remembers what each tenant owes for them."""
 
     def __init__(self, prices: Prices, tenants: int, first_at: datetime, step: timedelta, *, skew: bool, seed: int = 7):
-        self.names = [f"tenant-{number:05d}" for number in range(tenants)]
+        self.names = names(tenants)
         self.charged = dict.fromkeys(self.names, 0)
         self.id_prefix = f"evt-{seed:03d}-"
         self.made = 0
@@ -127,6 +138,9 @@ def producer(brokers: str, **more: object) -> Producer:
     return Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random", "log_level": 0, **more})
 
 
+PARTITIONER: Final = -1
+"""Leaves the choice of the partition to the key."""
+
 BULK: Final[dict[str, object]] = {
     "compression.type": "lz4",
     "linger.ms": 20,
@@ -136,11 +150,13 @@ BULK: Final[dict[str, object]] = {
 """Settings of a producer that has much to write, compressed as the meter does."""
 
 
-def send(client: Producer, topic: str, value: bytes | None, key: bytes | None, partition: int) -> None:
-    """Waits where the client's queue is full."""
+def send(
+    client: Producer, topic: str, value: bytes | None, key: bytes | None, partition: int = PARTITIONER, at_ms: int = 0
+) -> None:
+    """Waits where the client's queue is full; without a time of its own a record is of now."""
     while True:
         try:
-            client.produce(topic, value, key, partition)
+            client.produce(topic, value, key, partition, None, at_ms)
         except BufferError:
             client.poll(0.1)
         else:
@@ -189,10 +205,13 @@ def preload(brokers: str, events: Events, records: int, compression: str = "lz4"
     return size / records
 
 
-def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int, trigger: int, spread: int = 0) -> None:
-    """Funds every tenant and switches its auto-pay on; all in micros.
+def set_up_accounts(
+    brokers: str, names: list[str], *, funds: int, payment: int, trigger: int, spread: int = 0, label: str = ""
+) -> None:
+    """Funds every tenant, if `funds`, and switches its auto-pay on; all in micros.
 
-    Funds are evenly between `funds` and `spread` more, so that not all balances fall to the trigger together.
+    Funds are evenly between `funds` and `spread` more, so that not all balances fall to the trigger together. The
+    commands of another label are other commands.
     """
     client, now = producer(brokers, **{"linger.ms": 20, "queue.buffering.max.messages": 1 << 20}), datetime.now(UTC)
     for number, tenant in enumerate(names):
@@ -205,16 +224,17 @@ def set_up_accounts(brokers: str, names: list[str], *, funds: int, payment: int,
             payment_method_ref="pm_benchmark",
             max_per_day=1_000_000,
         )
-        command = AutopaySet(specversion="1.0", id=f"autopay-{tenant}", source="/benchmarks", data=autopay)
-        money = FundedData(
-            tenant_id=tenant,
-            amount_micros=funds + spread * number // len(names),
-            currency="USD",
-            purchased_at=now,
-            payment_reference="benchmark",
-        )
-        funded = Funded(specversion="1.0", id=f"fund-{tenant}", source="/benchmarks", data=money)
-        client.produce(topics.ACCOUNT_COMMANDS, encode(funded), tenant)
+        command = AutopaySet(specversion="1.0", id=f"autopay-{tenant}{label}", source="/benchmarks", data=autopay)
+        if funds:
+            money = FundedData(
+                tenant_id=tenant,
+                amount_micros=funds + spread * number // len(names),
+                currency="USD",
+                purchased_at=now,
+                payment_reference="benchmark",
+            )
+            funded = Funded(specversion="1.0", id=f"fund-{tenant}{label}", source="/benchmarks", data=money)
+            client.produce(topics.ACCOUNT_COMMANDS, encode(funded), tenant)
         client.produce(topics.ACCOUNT_COMMANDS, encode(command), tenant)
         client.poll(0)
     assert not client.flush(60)

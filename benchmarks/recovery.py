@@ -13,27 +13,23 @@ import os
 import random
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import harness
-import load
+import state
 
-from processor.contracts import outputs, topics
-from processor.domain.account import Account, Autopay, Lot
 from processor.domain.policy import Policy
 from processor.domain.tariff import Tariff
 from processor.stream.balance_table import partition_of
 from processor.stream.checkpoint_writer import CheckpointWriter
-from processor.stream.id_runs import ID_BYTES
 from processor.stream.partition import PartitionProcessor
 from processor.stream.recovery import recover
 from processor.stream.survey import HORIZON, Survey
 from processor.worker import tune_memory
 
 DAY_MS = 86_400_000
-IDS_PER_CYCLE = 1000
 PATIENCE_S = 600
 TOUCHED = 50_000
 
@@ -47,15 +43,16 @@ Figures = dict[str, float]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(accounts: int, ids: int, tail: int, as_json: bool) -> None:
     """Measure recovery on this machine."""
+    names = [f"tenant-{number:07}" for number in range(accounts)]
     with harness.fresh_broker() as brokers, tempfile.TemporaryDirectory(prefix="credits-bench-") as name:
-        produce_accounts(brokers, accounts)
-        produce_ids(brokers, ids)
+        state.produce_accounts(brokers, names)
+        state.produce_ids(brokers, ids, harness.PARTITIONS)
         os.sched_setaffinity(0, {harness.WORK_CORE})
         cases = {
             "rebuild": measure(brokers, Path(name), accounts, ids),
             "checkpoint": measure(brokers, Path(name), accounts, ids),
         }
-        produce_accounts(brokers, min(tail, accounts))
+        state.produce_accounts(brokers, names[:tail])
         cases["checkpoint_and_tail"] = measure(brokers, Path(name), accounts, ids)
     if as_json:
         click.echo(
@@ -122,51 +119,6 @@ def touched(processors: list[PartitionProcessor], accounts: int) -> float:
     for table, tenant in owned:
         assert table.get(tenant) is not None
     return round((time.process_time() - began) / len(owned) * 1e6, 1)
-
-
-def produce_accounts(brokers: str, count: int) -> None:
-    """Writes one record per account, as the meter does."""
-    now = datetime(2026, 3, 1, tzinfo=UTC)
-    producer = load.producer(brokers, **load.BULK)
-    for at in range(count):
-        tenant = f"tenant-{at:07}"
-        micros = random.randrange(50_000_000)
-        account = Account(
-            tenant_id=tenant,
-            currency="USD",
-            revision=at,
-            balance_micros=micros,
-            credited_micros=50_000_000,
-            debited_micros=50_000_000 - micros,
-            lots=[
-                Lot(
-                    lot_id=f"{tenant}:1",
-                    purchased_at=now,
-                    expires_at=now + timedelta(days=365),
-                    amount_micros=50_000_000,
-                    remaining_micros=micros,
-                )
-            ],
-            autopay=Autopay(
-                enabled=True,
-                payment_amount_micros=50_000_000,
-                trigger_micros=20_000_000,
-                payment_method_ref="card-1",
-                set_by="command-1",
-            ),
-        )
-        place = partition_of(tenant, harness.PARTITIONS)
-        load.send(producer, topics.ACCOUNT_STATE, outputs.encode(account), tenant.encode(), place)
-    producer.flush()
-
-
-def produce_ids(brokers: str, count: int) -> None:
-    """Writes the ids of many cycles, packed."""
-    producer = load.producer(brokers, **load.BULK)
-    for at in range(0, count, IDS_PER_CYCLE):
-        packed = random.randbytes(ID_BYTES * min(IDS_PER_CYCLE, count - at))
-        load.send(producer, topics.EVENT_IDS, packed, None, partition_of(str(at), harness.PARTITIONS))
-    producer.flush()
 
 
 if __name__ == "__main__":

@@ -63,3 +63,11 @@ def test_the_deck_has_the_size_of_a_real_one_and_a_price_for_every_number():
     prices = load.deck()
     assert 6500 < len(prices) < 6700
     assert all(load.longest_prefix(prices, f"{digit}9999999999") for digit in range(1, 10))
+
+
+@pytest.mark.parametrize("rows", [load.ROWS, 10_000, 200_000])
+def test_a_larger_deck_has_exactly_its_rows_and_a_price_for_every_number(rows):
+    prices = load.deck(rows)
+    assert len(prices) == rows
+    assert {len(prefix) for prefix in prices} == set(range(1, 9))
+    assert all(str(digit) in prices for digit in range(1, 10))
