@@ -43,8 +43,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Parameters of glibc's mallopt(3)."""
 
 COMMIT_TIMEOUTS: Final = 2
-"""Transaction timeouts that a commit may take: by then the broker has aborted its transaction. Its calls are not left to
-give up by themselves, as one of them may never do so when its broker goes away (confluentinc/librdkafka#5456)."""
+"""Transaction timeouts that a commit may take: by then the broker has aborted its transaction. Its calls are not left
+to give up by themselves: one of them may never do so when its broker goes away (confluentinc/librdkafka#5456)."""
 
 RECOVERY_PATIENCE_S: Final = 240
 """How long an assignment may take before the worker gives up; below `max.poll.interval.ms`, so the group waits."""
