@@ -125,7 +125,7 @@ def measure(
     with harness.fresh_broker() as brokers:
         step = timedelta(seconds=1 / rate)
         events = load.Events(prices, tenants, datetime.now(UTC) - load.WINDOW, step, skew=False)
-        load.set_up_accounts(brokers, events.names, funds=10_000_000_000, payment=10_000_000, trigger=5_000_000)
+        load.set_up_accounts(brokers, events.names, funds=0, payment=10_000_000, trigger=5_000_000)
         reader = Reader(brokers)
 
         def start(name: str) -> harness.Program:

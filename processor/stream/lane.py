@@ -7,6 +7,8 @@ goes wrong here ends the process: a partition without an owner must never be rea
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import wait
+from math import inf
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -21,6 +23,8 @@ log = structlog.get_logger()
 
 POLL_S: Final = 0.2
 LAG_EVERY_S: Final = 5.0
+EPOCH_EVERY_S: Final = 0.02
+"""How soon a new member epoch is known during a rebalance."""
 
 
 class PartitionOwner(Protocol):
@@ -100,12 +104,17 @@ class Lane:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def group_metadata(self) -> object:
-        """Names the group generation to commit under.
+        """Names the group generation to commit under, as the polling thread has seen it last.
 
         With the classic protocol it is the one of the last assignment, so that a zombie can never borrow a newer one;
-        with KIP-848 the member epoch moves without an assignment, so the current one is asked for.
+        with KIP-848 the member epoch moves without an assignment, so it is looked at again and again.
         """
-        return self._consumer.consumer_group_metadata() if self._incremental else self._metadata
+        return self._metadata
+
+    def _look_at_epoch(self) -> None:
+        """Belongs to the polling thread: another one would wait for a rebalance, which may wait for its commit."""
+        if self._incremental:
+            self._metadata = self._consumer.consumer_group_metadata()
 
     def assignment(self) -> list[TopicPartition]:
         """Asked by Faust; the lane owns the assignment itself."""
@@ -137,6 +146,7 @@ class Lane:
     def _poll_once(self) -> None:
         # One call would wait until all of the batch or all of the time is there.
         fetched = self._consumer.consume(1, POLL_S)
+        self._look_at_epoch()
         quiet = not fetched
         if fetched:
             self._given_back.clear()
@@ -171,8 +181,15 @@ class Lane:
         await self._deliver(batch)
         await self._owner.arrived(batch.sequence)
 
-    def _wait_for(self, coroutine: Coroutine[Any, Any, None], timeout_s: float | None = None) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
+    def _wait_for(self, coroutine: Coroutine[Any, Any, None], timeout_s: float = inf) -> None:
+        """Waits in the polling thread for what the event loop does; that may be a commit, which needs the epoch."""
+        deadline = monotonic() + timeout_s
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        while not wait([future], min(EPOCH_EVERY_S, max(deadline - monotonic(), 0))).done:
+            if monotonic() > deadline:
+                raise TimeoutError(f"not done within {timeout_s:.0f} s")
+            self._look_at_epoch()
+        future.result()
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         self.assigned = False
