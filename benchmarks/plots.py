@@ -37,6 +37,7 @@ LOAD_COLUMNS = {
     "sender_cores": "sender",
     "sender_late_p99_ms": "sender late, p99, ms",
 }
+COMMON = "partitions-8"
 TARGET_MS = 500
 THOUSAND = 1000
 RATE, MEMORY, BROKER = "#3949ab", "#00897b", "#9e9e9e"
@@ -70,8 +71,11 @@ def latest() -> dict[str, runs.Figures]:
 
 
 def along(points: dict[str, runs.Figures], axis: str) -> list[runs.Figures]:
-    """Returns the points of one axis, ascending."""
-    named = ((int(name.rpartition("-")[2]), point) for name, point in points.items() if name.startswith(f"{axis}-"))
+    """Returns the points of one axis, ascending, and the one that all axes have in common, if it is on this one."""
+    named = [(int(name.rpartition("-")[2]), point) for name, point in points.items() if name.startswith(f"{axis}-")]
+    common = points.get(COMMON, {})
+    if axis in AXES and common.get(axis) and common[axis] not in dict(named):
+        named.append((int(common[axis]), common))
     return [point for _, point in sorted(named, key=lambda pair: pair[0])]
 
 
