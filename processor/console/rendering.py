@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from processor.console.explain import KINDS, NOTICES, REASONS
 from processor.console.problems import ProblemError
-from processor.console.said import PROBLEMS, SAID
+from processor.console.said import SAID, said_of_problem
 from processor.console.tenants import segment_of
 from processor.console.text import LOCALES, TEXTS, Text, best_language
 
@@ -34,7 +34,6 @@ def _environment(text: Text) -> Environment:
         kinds=KINDS,
         notice_names=NOTICES,
         said_texts=SAID,
-        problem_texts=PROBLEMS,
         segment_of=segment_of,
     )
     return made
@@ -63,7 +62,9 @@ def error_page(request: Request, problem: ProblemError) -> Response:
     """Shows a problem to a person; without a session, the sign-in page."""
     if problem.code == "signed_out":
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    language = best_language(request.cookies.get(LANGUAGE), request.headers.get("accept-language"))
-    page = render(request, language, "problem.html", problem.status, problem=problem)
+    wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE)
+    language = best_language(wanted, request.headers.get("accept-language"))
+    said = said_of_problem(problem.code)
+    page = render(request, language, "problem.html", problem.status, problem=problem, said=said)
     page.headers.update(problem.headers or {})
     return page
