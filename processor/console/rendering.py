@@ -1,5 +1,6 @@
 """Turns templates into pages, in the reader's language."""
 
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,7 +9,9 @@ from fastapi import Cookie, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from processor.console.explain import KINDS, NOTICES, REASONS
+from processor.console.explain import KINDS, named
+from processor.console.naming import pool_name
+from processor.console.notices import NOTICES, notice_sentence
 from processor.console.problems import ProblemError
 from processor.console.said import SAID, said_of_problem
 from processor.console.tenants import segment_of
@@ -30,9 +33,11 @@ def _environment(text: Text) -> Environment:
     made.globals.update(
         text=text,
         languages={code: locale.get_display_name(locale) for code, locale in LOCALES.items()},
-        reasons=REASONS,
         kinds=KINDS,
         notice_names=NOTICES,
+        named=partial(named, text=text),
+        pool_name=partial(pool_name, text=text),
+        notice_sentence=partial(notice_sentence, text=text),
         said_texts=SAID,
         segment_of=segment_of,
     )

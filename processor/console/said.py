@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from processor.console.answers import Command
-from processor.console.explain import N_
+from processor.console.text import N_
 
 
 class Said(NamedTuple):
@@ -31,6 +31,9 @@ SAID: Final = {
     ),
     "too_many_changes": Said(N_("The licences were changed too often lately. Nothing was changed."), False),
     "currency_changed": Said(N_("The account is kept in another currency. Nothing was changed."), False),
+    "unknown_tenant": Said(N_("Nothing was ever funded, set or used under this account. Nothing was changed."), False),
+    "in_future": Said(N_("The purchase lies in the future: check the clocks. Nothing was changed."), False),
+    "too_old": Said(N_("Newer licences have been in force for too long. Nothing was changed."), False),
     "rejected": Said(N_("The change was refused. Nothing was changed."), False),
 }
 

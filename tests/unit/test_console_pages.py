@@ -189,7 +189,7 @@ def test_pools_show_what_is_used_of_what_the_licences_give(console: Console, bro
     text = browser.get(PAGE).text
     for shown in ("10 of 2,400 minutes", "0 of 3,000 minutes", "0 of 600 minutes"):
         assert shown in text, shown
-    assert 'aria-label="MCOPSTN2/US/international"' in text
+    assert 'aria-label="International calls, United States (MCOPSTN2)"' in text
     assert "The minutes of the calling plan cover this call." in browser.get(f"{PAGE}/ledger/4").text
 
 
