@@ -169,6 +169,13 @@ def test_the_ledger_filters_and_explains_a_charge(browser: Browser) -> None:
     assert browser.get(f"{PAGE}/ledger/99").status_code == 404
 
 
+def test_every_page_says_how_far_it_is_behind_the_meter(console: Console, browser: Browser) -> None:
+    pages_ = ("/", PAGE, f"{PAGE}/ledger", f"{PAGE}/ledger/3")
+    assert all("Up to date with the meter." in browser.get(path).text for path in pages_)
+    console.state.lag.look({("ledger.v1", 0): 7})
+    assert all("7 records behind the meter." in browser.get(path).text for path in pages_)
+
+
 def test_arabic_reads_from_right_to_left_with_money_and_dates_of_its_own(browser: Browser) -> None:
     text = browser.get(PAGE, headers={"Accept-Language": "ar-EG,en;q=0.5"}).text
     assert '<html lang="ar" dir="rtl">' in text
@@ -176,6 +183,16 @@ def test_arabic_reads_from_right_to_left_with_money_and_dates_of_its_own(browser
     assert "المملكة المتحدة" in text
     assert "US$" in text
     assert "Save changes" not in text
+
+
+def test_a_language_of_the_address_and_the_local_operator_are_in_the_readers_language(console: Console) -> None:
+    client = console.client()
+    client.post("/login", data={"token": console.links[-1]})
+    arabic, english = client.get(f"{PAGE}?lang=ar").text, client.get(f"{PAGE}?lang=en").text
+    assert "المشغّل المحلي" in arabic
+    assert "local operator" in english
+    assert "local operator" not in arabic
+    assert 'data-news="The balance is now $48.75."' in english
 
 
 def test_pools_show_what_is_used_of_what_the_licences_give(console: Console, browser: Browser) -> None:
