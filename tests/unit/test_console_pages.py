@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ from processor.console import changes, explain, pages, said
 from processor.console.access import Principal, Role
 from processor.console.amounts import NotAnAmountError, amount
 from processor.console.chart import HEIGHT, bars
-from processor.console.queries import Consumption, Queries
+from processor.console.csv_export import csv_lines
+from processor.console.queries import Consumption, Document, Filter, Queries
 from processor.console.reader import Reader
 from processor.console.scope import Scope
 from processor.console.text import TEXTS, best_language
@@ -300,6 +302,45 @@ async def _woken() -> int:
 
 def test_a_waiting_request_wakes_with_the_next_commit_about_its_tenant() -> None:
     assert asyncio.run(_woken()) == 2
+
+
+def test_live_updates_end_when_the_token_is_revoked(console: Console) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    secret = console.access.exchange(token) or ""
+    session = console.access.session(secret)
+    assert session is not None
+    reader = Reader(Request({"type": "http"}), session, secret, "en")
+    scope = Scope(TENANT, session.principal, console.state)
+
+    async def events() -> list[str]:
+        console.signal.bind()
+        seen = []
+        async for event in pages._changes(reader, scope, console.queries.version(TENANT)):
+            seen.append(event)
+            if len(seen) == 1:
+                assert console.access.revoke_token("finance")
+                console.world.tell(call(60))
+            console.signal.stored([TENANT])
+        return seen
+
+    assert [event.partition(":")[0] for event in asyncio.run(events())] == ["retry", "data"]
+
+
+def test_the_export_begins_before_the_last_entry_is_read(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processor.console.queries.CSV_CHUNK", 10)
+    console.world.tell(*[call(60) for _ in range(300)])
+    read: list[Document] = []
+
+    def counted() -> Iterator[Document]:
+        for entry in console.queries.every_entry(TENANT, Filter()):
+            read.append(entry)
+            yield entry
+
+    lines = csv_lines(counted())
+    assert next(lines).startswith("entry_id,")
+    assert 0 < len(read) < 200
+    assert list(lines)
+    assert len(read) == 303
 
 
 class _Counting(Queries):
