@@ -37,7 +37,7 @@ SHOWN = 3
     help="Prints what the provider has charged, a recharge id per line, successes only; run when the worker has ended.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides what is asked, in which order, and when.")
-@click.option("--tenants", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--tenants", type=click.IntRange(1, 1000), default=20, show_default=True, help="Accounts to ask for.")
 @click.option("--recharges", type=click.IntRange(1, 1000), default=5, show_default=True, help="Per tenant.")
 @click.option(
     "--rounds", type=click.IntRange(2, 100), default=6, show_default=True, help="The worker is disturbed between them."

@@ -37,7 +37,7 @@ _data_dir = click.option(
 
 @click.group("console", invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.option("--public-url", metavar="URL", help="Address that people use, behind a proxy with TLS.")
 @brokers_option
 @_database
@@ -76,7 +76,13 @@ def token_group() -> None:
 
 @token_group.command("add")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "billing-admin", "operator"]), default="viewer", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "billing-admin", "operator"]),
+    default="viewer",
+    show_default=True,
+    help="Reads; also adds funds and sets auto-pay; also adjusts, resets and sets licences.",
+)
 @click.option("--tenant", "tenants", multiple=True, help="May see this tenant; repeat it for more.")
 @click.option("--all-tenants", is_flag=True, help="May see every tenant.")
 @click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True, help="Valid for so long.")

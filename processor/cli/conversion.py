@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import click
 
 from processor.adapters import Converted, LeftOut, Outcome, Rejected
+from processor.cli.rejects import Rejects
 from processor.domain.money import show
 
 EXAMPLES: Final = 5
@@ -14,9 +15,9 @@ EXAMPLES: Final = 5
 
 
 class Tally:
-    """Counts outcomes and writes rejected rows to `rejects`, one JSON object per line, if it is given."""
+    """Counts outcomes and gives rejected rows to `rejects`, if there is one."""
 
-    def __init__(self, rejects: TextIO | None = None) -> None:
+    def __init__(self, rejects: Rejects | None = None) -> None:
         self.rows = 0
         self.events: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
@@ -43,12 +44,11 @@ class Tally:
                     self._example(self.over_a_day, line)
             case LeftOut(_, left):
                 self.left_out[left] += 1
-            case Rejected(line, reason, message, row):
+            case Rejected(line, reason, message):
                 self._rejected += 1
                 self._example(self.rejected.setdefault(f"{reason}: {message}", []), line)
                 if self._rejects is not None:
-                    document = {"line": line, "reason": reason, "message": message, "row": row}
-                    self._rejects.write(json.dumps(document) + "\n")
+                    self._rejects.keep(outcome)
 
     def lines(self) -> list[str]:
         """Tells a person."""

@@ -74,12 +74,13 @@ def convert(
     from processor.adapters import convert as convert_file
     from processor.cli.conversion import Tally
     from processor.cli.publishing import Publisher
+    from processor.cli.rejects import Rejects
 
     options = make_options(tenant, region, timezone, own, unlicensed)
     with click.open_file(file, "rb") as stream, open_rejects(rejects, Path(file)) as kept:
         publisher = Publisher(client_conf(make_settings(brokers=brokers)), tenant) if publish else None
         out = click.get_binary_stream("stdout")
-        tally = Tally(kept)
+        tally = Tally(Rejects(kept) if kept is not None else None)
         # Where events scroll through the terminal, they show the progress themselves.
         shown = publish or not sys.stdout.isatty()
         for outcome in _watched(convert_file(vendor, stream, options), stream, shown):
@@ -119,7 +120,7 @@ def rejection(rows: int, rejects: Path | None) -> str:
 
 @contextmanager
 def open_rejects(
-    path: Path | None, source: Path | None = None, mode: Literal["w", "a"] = "w"
+    path: Path | None, source: Path | None = None, mode: Literal["w", "a+"] = "w"
 ) -> Iterator[TextIO | None]:
     """Opens the file for rejected rows, if there is to be one; it must not be the one that is being read."""
     if path is None:

@@ -31,7 +31,7 @@ WORD_S = 5.0
 @click.option("--minutes", type=click.FloatRange(min=0.05), help="End after this long; else Ctrl-C does.")
 @click.option("--port", type=click.IntRange(1, 65535), default=9092, show_default=True, help="Kafka's port.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), default=9464, show_default=True, help="The worker's.")
-@click.option("--tenants", type=click.IntRange(1, 100_000), default=200, show_default=True)
+@click.option("--tenants", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Accounts.")
 @click.option("--rate", type=click.FloatRange(1, 100_000), default=1000, show_default=True, help="Events per second.")
 @click.option(
     "--console-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The console's; 0 is off."

@@ -35,7 +35,13 @@ GROUP = "credits-payments"
 
 
 @click.command("payment-worker")
-@click.option("--provider", type=click.Choice(["simulated", "stripe"]), default="simulated", show_default=True)
+@click.option(
+    "--provider",
+    type=click.Choice(["simulated", "stripe"]),
+    default="simulated",
+    show_default=True,
+    help="Who charges the cards; simulated ones move no money.",
+)
 @brokers_option
 @click.option("--group", default=GROUP, show_default=True, help="Consumer group; also prefixes the transactional id.")
 @click.option("--instance", help="Stable name of this worker. Without it the data directory keeps one.")

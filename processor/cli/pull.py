@@ -63,7 +63,7 @@ def pull_group() -> None:
 @click.option(
     "--rejects",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Add rejected rows to this file, one JSON object per line.",
+    help="Add rejected rows to this file, each once, one JSON object per line.",
 )
 @brokers_option
 @json_option
@@ -97,6 +97,7 @@ def graph(
     from processor.cli.conversion import Tally
     from processor.cli.graph_puller import Puller
     from processor.cli.publishing import Publisher
+    from processor.cli.rejects import NewRejects
 
     settings = make_settings(brokers=brokers)
     options = make_options(tenant, region, "UTC", (), unlicensed)
@@ -108,7 +109,8 @@ def graph(
     puller = Puller(api, publisher, options, checkpoint, stop)
     begin = since.replace(tzinfo=UTC) if since is not None else None
     rejected = 0
-    with open_rejects(rejects, mode="a") as kept:
+    with open_rejects(rejects, mode="a+") as file:
+        kept = NewRejects(file) if file is not None else None
         while not stop.is_set():
             before, tally = publisher.acknowledged, Tally(kept)
             try:

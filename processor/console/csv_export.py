@@ -26,7 +26,13 @@ COLUMNS: Final = (
     "pool",
     "pool_minutes",
     "deck",
+    "event_id",
+    "event_source",
+    "call_type",
+    "leg_kind",
+    "prefix",
 )
+"""What was added later is at the end, so that nobody's column numbers change."""
 
 
 def csv_lines(entries: Iterable[Document]) -> Iterator[str]:

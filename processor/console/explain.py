@@ -1,16 +1,12 @@
 """Explains a ledger entry: who paid, and how the amount came about, as sentences with their values."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
+from processor.console.naming import pool_name
 from processor.console.queries import Document
-from processor.console.text import Text
-
-
-def N_(message: str) -> str:  # noqa: N802 - the name by which extraction tools know it
-    """Marks a text that is translated where it is shown."""
-    return message
-
+from processor.console.text import N_, Text
+from processor.domain.account import purchase_of
 
 REASONS: Final[dict[str, str]] = {
     "emergency": N_("Emergency calls are free."),
@@ -43,74 +39,63 @@ KINDS: Final[dict[str, str]] = {
     "adjustment": N_("Adjustment"),
 }
 
-NOTICES: Final = {
-    "recharge.succeeded": N_("Automatic payment succeeded"),
-    "recharge.failed": N_("Automatic payment failed"),
-    "recharge.unknown": N_("No answer to an automatic payment yet"),
-    "autopay.suspended": N_("Auto-pay is suspended"),
-    "autopay.blocked": N_("Auto-pay is held back by a limit"),
-    "balance.zero": N_("The balance reached zero"),
-    "balance.low": N_("The balance is low"),
-    "pool.threshold": N_("Most of a pool of minutes is used"),
-    "lot.expiring": N_("Funds will expire soon"),
-    "lot.expired": N_("Funds have expired"),
-    "command.rejected": N_("A change was refused"),
-}
 
-Sentence = tuple[str, dict[str, Any]]
-
-
-def explain(entry: Document, text: Text) -> Iterator[Sentence]:
-    """Yields the sentences about one entry; each is a translatable text and the values in it."""
+def explain(entry: Document, text: Text) -> Iterator[str]:
+    """Yields the sentences about one entry."""
     currency, usage = entry["currency"], entry.get("usage")
     if usage is None:
-        yield _named(KINDS, entry["kind"])
+        yield named(KINDS, entry["kind"], text)
     else:
-        yield _named(REASONS, usage["reason"])
+        yield named(REASONS, usage["reason"], text)
         yield from _priced(usage, text, currency)
     for lot in entry.get("lots") or ():
-        yield (
-            N_("Purchase %(lot)s: %(amount)s"),
-            {
-                "lot": lot["lot_id"],
-                "amount": text.money(lot["amount_micros"], currency),
-            },
-        )
+        yield _lot(lot, text, currency)
     if "overdrawn" in (entry.get("flags") or ()):
-        yield N_("The balance did not cover all of it; the next funds pay the rest first."), {}
-    yield N_("Balance afterwards: %(balance)s"), {"balance": text.money(entry["balance_micros"], currency)}
+        yield text.say(N_("The balance did not cover all of it; the next funds pay the rest first."))
+    yield text.say(N_("Balance afterwards: %(balance)s"), balance=text.money(entry["balance_micros"], currency))
+    yield text.say(N_("Event %(id)s of %(source)s."), id=entry["event_id"], source=entry["event_source"])
 
 
-def _named(names: dict[str, str], key: str) -> Sentence:
-    return (names[key], {}) if key in names else ("%(reason)s", {"reason": key})
+def named(names: dict[str, str], key: str, text: Text) -> str:
+    """Returns the sentence about a key; an unknown key is text of somebody else and stays as it is."""
+    return text.say(names[key]) if key in names else key
 
 
-def _priced(usage: Document, text: Text, currency: str) -> Iterator[Sentence]:
+def _lot(lot: Document, text: Text, currency: str) -> str:
+    amount, purchased_at = text.money(lot["amount_micros"], currency), purchase_of(lot["lot_id"])
+    if purchased_at is None:
+        return text.say(N_("Purchase %(lot)s: %(amount)s"), lot=lot["lot_id"], amount=amount)
+    return text.say(N_("Purchase of %(day)s: %(amount)s"), day=text.day(purchased_at.date()), amount=amount)
+
+
+def _priced(usage: Document, text: Text, currency: str) -> Iterator[str]:
     if usage.get("destination"):
-        yield (
-            N_("Destination %(destination)s, price list prefix +%(prefix)s."),
-            {
-                "destination": usage["destination"],
-                "prefix": usage.get("prefix") or "",
-            },
+        prefix = usage.get("prefix") or ""
+        yield text.say(
+            N_("Destination %(destination)s, price list prefix %(prefix)s."),
+            destination=usage["destination"],
+            prefix=f"+{prefix.removeprefix('+')}",
+        )
+    if usage.get("billed_seconds"):
+        yield text.say(
+            N_("Billed length: %(seconds)s seconds, after rounding up."),
+            seconds=text.number(usage["billed_seconds"]),
         )
     if usage.get("pool_minutes"):
-        yield (
+        yield text.say(
             N_("%(minutes)s minutes came from the pool %(pool)s."),
-            {
-                "minutes": text.number(usage["pool_minutes"]),
-                "pool": usage.get("pool") or "",
-            },
+            minutes=text.number(usage["pool_minutes"]),
+            pool=pool_name(usage.get("pool") or "", text),
         )
     if usage.get("credit_seconds"):
-        yield (
+        yield text.say(
             N_("%(seconds)s seconds were billed at %(rate)s per minute."),
-            {
-                "seconds": text.number(usage["credit_seconds"]),
-                "rate": text.money(usage.get("rate_micros_per_min", 0), currency),
-            },
+            seconds=text.number(usage["credit_seconds"]),
+            rate=text.money(usage.get("rate_micros_per_min", 0), currency),
         )
     if usage.get("connect_fee_micros"):
-        yield N_("A connection fee of %(fee)s was added."), {"fee": text.money(usage["connect_fee_micros"], currency)}
+        yield text.say(
+            N_("A connection fee of %(fee)s was added."), fee=text.money(usage["connect_fee_micros"], currency)
+        )
     if usage.get("deck"):
-        yield N_("Price list: %(deck)s."), {"deck": usage["deck"]}
+        yield text.say(N_("Price list: %(deck)s."), deck=usage["deck"])

@@ -111,7 +111,13 @@ def ledger(
     kept = {name: value for name, value in read.request.query_params.items() if name != "cursor" and value}
     more = urlencode({**kept, "cursor": page.next_cursor}) if page.next_cursor else None
     return read.render(
-        "ledger.html", tenant=within.tenant, entries=page.items, wanted=wanted, more=more, kept=urlencode(kept)
+        "ledger.html",
+        tenant=within.tenant,
+        entries=page.items,
+        wanted=wanted,
+        more=more,
+        kept=urlencode(kept),
+        lag=within.state.lag.records,
     )
 
 
@@ -131,7 +137,8 @@ def entry(read: Read, within: Within, revision: int) -> Response:
     if found is None:
         raise NOT_FOUND
     sentences = list(explain(found, TEXTS[read.language]))
-    return read.render("entry.html", tenant=within.tenant, entry=found, sentences=sentences)
+    lag = within.state.lag.records
+    return read.render("entry.html", tenant=within.tenant, entry=found, sentences=sentences, lag=lag)
 
 
 @router.get("/tenants/{tenant}/live")

@@ -1,5 +1,6 @@
 """Turns templates into pages, in the reader's language."""
 
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,9 +9,11 @@ from fastapi import Cookie, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from processor.console.explain import KINDS, NOTICES, REASONS
+from processor.console.explain import KINDS, named
+from processor.console.naming import pool_name
+from processor.console.notices import NOTICES, notice_sentence
 from processor.console.problems import ProblemError
-from processor.console.said import PROBLEMS, SAID
+from processor.console.said import SAID, said_of_problem
 from processor.console.tenants import segment_of
 from processor.console.text import LOCALES, TEXTS, Text, best_language
 
@@ -30,11 +33,12 @@ def _environment(text: Text) -> Environment:
     made.globals.update(
         text=text,
         languages={code: locale.get_display_name(locale) for code, locale in LOCALES.items()},
-        reasons=REASONS,
         kinds=KINDS,
         notice_names=NOTICES,
+        named=partial(named, text=text),
+        pool_name=partial(pool_name, text=text),
+        notice_sentence=partial(notice_sentence, text=text),
         said_texts=SAID,
-        problem_texts=PROBLEMS,
         segment_of=segment_of,
     )
     return made
@@ -63,7 +67,9 @@ def error_page(request: Request, problem: ProblemError) -> Response:
     """Shows a problem to a person; without a session, the sign-in page."""
     if problem.code == "signed_out":
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    language = best_language(request.cookies.get(LANGUAGE), request.headers.get("accept-language"))
-    page = render(request, language, "problem.html", problem.status, problem=problem)
+    wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE)
+    language = best_language(wanted, request.headers.get("accept-language"))
+    said = said_of_problem(problem.code)
+    page = render(request, language, "problem.html", problem.status, problem=problem, said=said)
     page.headers.update(problem.headers or {})
     return page

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from processor.console.answers import Command
-from processor.console.explain import N_
+from processor.console.text import N_
 
 
 class Said(NamedTuple):
@@ -31,10 +31,27 @@ SAID: Final = {
     ),
     "too_many_changes": Said(N_("The licences were changed too often lately. Nothing was changed."), False),
     "currency_changed": Said(N_("The account is kept in another currency. Nothing was changed."), False),
+    "unknown_tenant": Said(N_("Nothing was ever funded, set or used under this account. Nothing was changed."), False),
+    "in_future": Said(N_("The purchase lies in the future: check the clocks. Nothing was changed."), False),
+    "too_old": Said(N_("Newer licences have been in force for too long. Nothing was changed."), False),
     "rejected": Said(N_("The change was refused. Nothing was changed."), False),
 }
 
 PROBLEMS: Final = {
+    "unauthorized": N_("You are not signed in, or your sign-in has ended. Sign in again."),
+    "forbidden": N_("Your role does not allow this. Ask an operator."),
+    "not_found": N_("There is nothing here that you may see. Check the address, or ask an operator."),
+    "method_not_allowed": N_("This address only takes a form. Begin again from the accounts."),
+    "bad_request": N_("The console could not read what your browser sent. Go back and try again."),
+    "request_entity_too_large": N_("That was more than a form may hold. Nothing was changed."),
+    "invalid_request": N_("Something in the address or in the form is missing or wrong. Go back and correct it."),
+    "key_reused": N_("This form was sent before with other values. Open the page again to make another change."),
+    "not_stored": N_(
+        "The meter cannot be reached, so the change may be late. Go back and send the form again: it counts once."
+    ),
+    "database_unavailable": N_("The console's database does not answer just now. Try again in a moment."),
+    "internal_error": N_("Something is wrong with the console itself. Its log says what; tell whoever runs it."),
+    "csrf": N_("The form is from an earlier sign-in or from elsewhere. Nothing was changed. Open the page again."),
     "oidc_unreachable": N_("The sign-in service does not answer properly. Try again later, or sign in with a token."),
     "oidc_wrong_issuer": N_("The sign-in service has another name than the one set here. An operator must correct it."),
     "oidc_state": N_("This sign-in was begun in another browser, or too long ago. Begin again from the sign-in page."),
@@ -45,7 +62,12 @@ PROBLEMS: Final = {
     "oidc_no_tenant": N_("You are known, but no tenant is assigned to you. Ask an operator to assign one."),
     "oidc_no_logout": N_("The sign-in service has no page to sign out. You are signed out of this console."),
 }
-"""Problems that a page puts into the reader's language, by code."""
+"""What a page says of a problem, by code: all of them but `signed_out`, for which there is the sign-in page."""
+
+
+def said_of_problem(code: str) -> str:
+    """Names the sentence for a person; what only HTTP itself knows is something that could not be read."""
+    return PROBLEMS.get(code, PROBLEMS["bad_request"])
 
 
 def said_of(outcome: Command, done: str) -> str:

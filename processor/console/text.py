@@ -17,7 +17,13 @@ LOCALES: Final = {"en": Locale("en"), "ar": Locale("ar")}
 """The languages of the pages; the first is the one for everybody else."""
 
 _RTL_MARK, _LTR, _POP = "\N{RIGHT-TO-LEFT MARK}", "\N{LEFT-TO-RIGHT ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+_ISOLATE: Final = "\N{FIRST STRONG ISOLATE}"
 _CATALOGUES: Final = Path(__file__).with_name("locale")
+
+
+def N_(message: str) -> str:  # noqa: N802 - the name by which extraction tools know it
+    """Marks a text that is translated where it is shown."""
+    return message
 
 
 class Text:
@@ -28,6 +34,12 @@ class Text:
         self.locale = LOCALES[code]
         self.direction = self.locale.text_direction
         self.translations = _translations(code)
+
+    def say(self, message: str, **values: str) -> str:
+        """Writes a sentence with its values; each keeps its own direction, so `+44` stays that in Arabic."""
+        if self.direction == "rtl":
+            values = {name: f"{_ISOLATE}{value}{_POP}" for name, value in values.items()}
+        return self.translations.gettext(message) % values
 
     def money(self, micros: Micros, currency: str) -> str:
         """Writes an amount with its currency; more decimals than usual appear only when the amount has them."""
@@ -44,10 +56,18 @@ class Text:
         """Writes a number."""
         return numbers.format_decimal(value, locale=self.locale)
 
+    def percent(self, value: int) -> str:
+        """Writes a share of a hundred."""
+        return numbers.format_percent(Decimal(value) / 100, locale=self.locale)
+
     def day(self, day: date | str) -> str:
         """Writes a date."""
         found = date.fromisoformat(day) if isinstance(day, str) else day
         return dates.format_date(found, "medium", self.locale)
+
+    def month(self, month: str) -> str:
+        """Writes a month that is given as `YYYY-MM`."""
+        return str(dates.format_skeleton("yMMMM", date.fromisoformat(f"{month}-01"), locale=self.locale))
 
     def time(self, at: str) -> str:
         """Writes an RFC 3339 time as date and time of day, in UTC."""

@@ -46,6 +46,11 @@ def test_every_page_is_on_the_map() -> None:
     assert [name_of(page) for page in DOCS.rglob("*.md") if page not in on_the_map and page.name != "index.md"] == []
 
 
+def test_every_picture_is_on_a_page() -> None:
+    shown = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text())}
+    assert {path.name for path in (DOCS / "images").iterdir()} == {path.name for path in shown if path.suffix == ".png"}
+
+
 @pytest.mark.parametrize(
     "line",
     [

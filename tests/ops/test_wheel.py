@@ -30,6 +30,20 @@ def visit(command, context):
 visit(main, click.Context(main, info_name="credits"))
 """
 
+CONSOLE = """
+import sys
+from starlette.requests import Request
+from processor.console.readmodel import open_readmodel
+from processor.console.rendering import render
+from processor.console.web import STATIC, create_app
+
+open_readmodel(f"sqlite:///{sys.argv[1]}").dispose()
+assert {file.suffix for file in STATIC.iterdir()} == {".css", ".js", ".svg"}
+values = {"token": "", "left": False, "failed": None, "provider": None, "oidc": ""}
+request = Request({"type": "http", "path": "/login", "headers": [], "server": ("localhost", 80)})
+sys.stdout.buffer.write(render(request, "ar", "login.html", **values).body)
+"""
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -67,17 +81,31 @@ def run(*command: object, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheel")
     run(UV, "build", "--quiet", "--wheel", "--out-dir", directory, cwd=ROOT)
-    (wheel,) = directory.glob("*.whl")
+    (built,) = directory.glob("*.whl")
+    return built
+
+
+def install(wheel: Path, directory: Path, *extras: str) -> Installed:
     python = directory / "venv" / "bin" / "python"
     run(UV, "venv", "--quiet", "--python", sys.executable, python.parents[1], cwd=directory)
     locked = directory / "locked.txt"
     export = ("--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-hashes", "--output-file", locked)
-    run(UV, "export", *export, cwd=ROOT)
+    run(UV, "export", *export, *(f"--extra={extra}" for extra in extras), cwd=ROOT)
     run(UV, "pip", "install", "--quiet", "--python", python, "--requirement", locked, wheel, cwd=directory)
     return Installed(wheel, python)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return install(wheel, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def with_console(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return install(wheel, tmp_path_factory.mktemp("console"), "console")
 
 
 def test_the_wheel_holds_the_package_its_types_and_its_schemas_and_nothing_else(installed: Installed) -> None:
@@ -86,8 +114,8 @@ def test_the_wheel_holds_the_package_its_types_and_its_schemas_and_nothing_else(
     kept = {str(path.relative_to(ROOT / "schemas")) for path in (ROOT / "schemas").rglob("*") if path.is_file()}
     packaged = {name.removeprefix("processor/contracts/published/") for name in installed.names}
     assert kept <= packaged
-    code = {str(path.relative_to(ROOT)) for path in (ROOT / "processor").rglob("*.py")}
-    assert code <= set(installed.names)
+    package = {path for path in (ROOT / "processor").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {str(path.relative_to(ROOT)) for path in package} <= set(installed.names)
 
 
 def test_the_metadata_say_what_a_registry_shows(installed: Installed) -> None:
@@ -115,6 +143,17 @@ def test_the_installed_package_reads_the_schemas_that_it_ships(installed: Instal
     directory, count = installed.run(installed.python, "-c", program).split()
     assert Path(directory).parts[-3:] == ("processor", "contracts", "published")
     assert int(count) >= 11
+
+
+def test_the_console_is_installed_with_its_pages_translations_and_migrations(
+    with_console: Installed, tmp_path: Path
+) -> None:
+    kept = ("--data-dir", tmp_path)
+    token = with_console.run(
+        with_console.credits, "console", "token", "add", "x", "--role", "viewer", "--all-tenants", *kept
+    )
+    assert "cct_" in token
+    assert "تسجيل الدخول" in with_console.run(with_console.python, "-c", CONSOLE, tmp_path / "model.sqlite")
 
 
 def test_the_types_of_the_library_reach_its_user(installed: Installed) -> None:

@@ -142,6 +142,10 @@ def test_a_pull_publishes_every_page_and_goes_on_where_it_ended(
     assert f"fromDateTime={ended - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}" in asked
     assert len(published(topics, names.USAGE_CALL)) == 6
 
+    kept = rejects.read_text()
+    pull(stub, topics, tmp_path, "--overlap-hours", "800", "--rejects", str(rejects), code=1)
+    assert rejects.read_text() == kept
+
 
 def test_after_a_failure_only_what_was_not_noted_is_pulled_again(
     topics: str, stub: GraphStub, day: str, tmp_path: Path

@@ -92,6 +92,11 @@ def test_the_export_has_every_entry_and_no_formula(console: Console, monkeypatch
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["entry_id"] for row in rows] == [f"{TENANT}:{revision}" for revision in (3, 2, 1)]
     assert [row["destination"] for row in rows] == ["to 33", "to 44", ""]
+    assert [(row["event_id"], row["event_source"], row["prefix"]) for row in rows] == [
+        (entry["event_id"], entry["event_source"], (entry["usage"] or {}).get("prefix", ""))
+        for entry in console.client(Role.VIEWER).get(f"{ACCOUNT}/ledger").json()["items"]
+    ]
+    assert rows[0]["call_type"] == "user_out"
     console.world.tell(funded(50, tenant_id="=1+1"))
     assert "'=1+1:1," in console.client(Role.OPERATOR).get("/v1/accounts/=1+1/ledger.csv").text
 
@@ -306,7 +311,7 @@ def test_a_users_own_minutes_are_asked_for_as_they_are_used(console: Console) ->
     assert [(user["user_id"], user["pools"][0]["used_minutes"]) for user in page["items"]] == [("alice", 120)]
     assert page["next_cursor"] is None
     text = console.browser().get(f"/tenants/{TENANT}").text
-    assert "MCOPSTN8/GB/alice" in text
+    assert "Domestic calls of alice, United Kingdom (MCOPSTN8)" in text
     assert "120 of 120 minutes" in text
 
 

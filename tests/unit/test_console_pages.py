@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,8 @@ from processor.console import changes, explain, pages, said
 from processor.console.access import Principal, Role
 from processor.console.amounts import NotAnAmountError, amount
 from processor.console.chart import HEIGHT, bars
-from processor.console.queries import Consumption, Queries
+from processor.console.csv_export import csv_lines
+from processor.console.queries import Consumption, Document, Filter, Queries
 from processor.console.reader import Reader
 from processor.console.scope import Scope
 from processor.console.text import TEXTS, best_language
@@ -169,6 +171,13 @@ def test_the_ledger_filters_and_explains_a_charge(browser: Browser) -> None:
     assert browser.get(f"{PAGE}/ledger/99").status_code == 404
 
 
+def test_every_page_says_how_far_it_is_behind_the_meter(console: Console, browser: Browser) -> None:
+    pages_ = ("/", PAGE, f"{PAGE}/ledger", f"{PAGE}/ledger/3")
+    assert all("Up to date with the meter." in browser.get(path).text for path in pages_)
+    console.state.lag.look({("ledger.v1", 0): 7})
+    assert all("7 records behind the meter." in browser.get(path).text for path in pages_)
+
+
 def test_arabic_reads_from_right_to_left_with_money_and_dates_of_its_own(browser: Browser) -> None:
     text = browser.get(PAGE, headers={"Accept-Language": "ar-EG,en;q=0.5"}).text
     assert '<html lang="ar" dir="rtl">' in text
@@ -176,6 +185,16 @@ def test_arabic_reads_from_right_to_left_with_money_and_dates_of_its_own(browser
     assert "المملكة المتحدة" in text
     assert "US$" in text
     assert "Save changes" not in text
+
+
+def test_a_language_of_the_address_and_the_local_operator_are_in_the_readers_language(console: Console) -> None:
+    client = console.client()
+    client.post("/login", data={"token": console.links[-1]})
+    arabic, english = client.get(f"{PAGE}?lang=ar").text, client.get(f"{PAGE}?lang=en").text
+    assert "المشغّل المحلي" in arabic
+    assert "local operator" in english
+    assert "local operator" not in arabic
+    assert 'data-news="The balance is now $48.75."' in english
 
 
 def test_pools_show_what_is_used_of_what_the_licences_give(console: Console, browser: Browser) -> None:
@@ -189,7 +208,7 @@ def test_pools_show_what_is_used_of_what_the_licences_give(console: Console, bro
     text = browser.get(PAGE).text
     for shown in ("10 of 2,400 minutes", "0 of 3,000 minutes", "0 of 600 minutes"):
         assert shown in text, shown
-    assert 'aria-label="MCOPSTN2/US/international"' in text
+    assert 'aria-label="International calls, United States (MCOPSTN2)"' in text
     assert "The minutes of the calling plan cover this call." in browser.get(f"{PAGE}/ledger/4").text
 
 
@@ -283,6 +302,45 @@ async def _woken() -> int:
 
 def test_a_waiting_request_wakes_with_the_next_commit_about_its_tenant() -> None:
     assert asyncio.run(_woken()) == 2
+
+
+def test_live_updates_end_when_the_token_is_revoked(console: Console) -> None:
+    token = console.access.add_token(Principal("finance", Role.VIEWER, None), 1)
+    secret = console.access.exchange(token) or ""
+    session = console.access.session(secret)
+    assert session is not None
+    reader = Reader(Request({"type": "http"}), session, secret, "en")
+    scope = Scope(TENANT, session.principal, console.state)
+
+    async def events() -> list[str]:
+        console.signal.bind()
+        seen = []
+        async for event in pages._changes(reader, scope, console.queries.version(TENANT)):
+            seen.append(event)
+            if len(seen) == 1:
+                assert console.access.revoke_token("finance")
+                console.world.tell(call(60))
+            console.signal.stored([TENANT])
+        return seen
+
+    assert [event.partition(":")[0] for event in asyncio.run(events())] == ["retry", "data"]
+
+
+def test_the_export_begins_before_the_last_entry_is_read(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processor.console.queries.CSV_CHUNK", 10)
+    console.world.tell(*[call(60) for _ in range(300)])
+    read: list[Document] = []
+
+    def counted() -> Iterator[Document]:
+        for entry in console.queries.every_entry(TENANT, Filter()):
+            read.append(entry)
+            yield entry
+
+    lines = csv_lines(counted())
+    assert next(lines).startswith("entry_id,")
+    assert 0 < len(read) < 200
+    assert list(lines)
+    assert len(read) == 303
 
 
 class _Counting(Queries):

@@ -1,6 +1,10 @@
 """`credits convert`: events on standard output, a summary and reasons on standard error, exit codes."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +127,32 @@ def test_wrong_usage_is_explained(arguments: tuple[str, ...], said: str) -> None
 def test_a_broker_out_of_reach_has_its_exit_code() -> None:
     result = convert("twilio", fixture("twilio-calls.json"), "--publish", "--brokers", "127.0.0.1:1", code=75)
     assert "credits kafka up" in result.stderr
+
+
+def shown_on_a_terminal(*arguments: str) -> str:
+    """Runs the command with a terminal as its standard error and a file as its output; returns what was seen."""
+    seen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "processor.cli", "convert", *arguments, "--tenant", "contoso"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal, env=environment) as running:
+        os.close(terminal)
+        pieces = []
+        while True:
+            try:
+                piece = os.read(seen, 65_536)
+            except OSError:  # how Linux says that nobody has the terminal open any more
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+    os.close(seen)
+    assert running.returncode == 0
+    return b"".join(pieces).decode()
+
+
+def test_a_terminal_shows_how_far_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "calls.ndjson"
+    file.write_text("".join(f'{{"sid": "CA{number}", "status": "busy"}}\n' for number in range(3500)))
+    shown = shown_on_a_terminal("twilio", str(file))
+    assert "3,000 rows" in shown
+    assert "rows: 3,500" in shown

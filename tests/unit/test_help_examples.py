@@ -31,6 +31,11 @@ def test_every_command_shows_an_example_of_itself_that_it_takes(name: str) -> No
         parse(line)
 
 
+def test_every_option_says_what_it_is_for() -> None:
+    options = [(name, each) for name, found in commands() for each in found.params if isinstance(each, click.Option)]
+    assert [f"{name} {each.opts[0]}" for name, each in options if not each.help and not each.hidden] == []
+
+
 @pytest.mark.parametrize("name", GROUPS)
 def test_the_help_of_a_group_has_a_whole_line_for_each_command(name: str) -> None:
     context = click.Context(GROUPS[name], info_name=name, terminal_width=80)

@@ -1,5 +1,6 @@
 """`credits pull graph` before it has pulled anything: settings, checkpoint, windows."""
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,10 +9,12 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from processor.adapters import Rejected
 from processor.cli import checkpoint, main
 from processor.cli.checkpoint import Pulled
 from processor.cli.common import CommandFailed
 from processor.cli.graph_puller import windows
+from processor.cli.rejects import NewRejects
 
 APPLICATION = {"CREDITS_GRAPH_TENANT_ID": "directory", "CREDITS_GRAPH_CLIENT_ID": "application"}
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -110,3 +113,26 @@ def test_the_checkpoint_of_another_tenant_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="cannot be written"):
         checkpoint.save(tmp_path / "nowhere" / "checkpoint.json", Pulled(tenant_id="contoso"))
+
+
+# Rejected rows
+
+
+def test_a_row_that_every_round_rejects_is_kept_once_also_after_a_new_start(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.ndjson"
+    bad, changed = (Rejected(1, "unknown_call_type", "what", row) for row in ('{"id": "1"}', '{"id": "1", "x": 1}'))
+    for _start in range(2):
+        with path.open("a+") as file:
+            kept = NewRejects(file)
+            for _round in range(2):
+                kept.keep(bad)
+                kept.keep(changed)
+    assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == [bad.row, changed.row]
+
+
+def test_half_a_line_does_not_swallow_the_next_rejected_row(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.ndjson"
+    path.write_text('{"line": 1, "rea')
+    with path.open("a+") as file:
+        NewRejects(file).keep(Rejected(2, "unknown_call_type", "what", "row"))
+    assert json.loads(path.read_text().splitlines()[1])["row"] == "row"
