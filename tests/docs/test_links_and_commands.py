@@ -48,7 +48,9 @@ def test_every_page_is_on_the_map() -> None:
 
 def test_every_picture_is_on_a_page() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in LINK.findall(page.read_text())}
-    assert {path.name for path in (DOCS / "images").iterdir()} == {path.name for path in shown if path.suffix == ".png"}
+    assert {path.name for path in (DOCS / "images").iterdir()} == {
+        path.name for path in shown if path.suffix in (".png", ".svg")
+    }
 
 
 @pytest.mark.parametrize(
