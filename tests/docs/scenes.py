@@ -116,6 +116,8 @@ SCENES = {
             "credits rates lint": 1,
             # Nobody writes while it follows; tests/stream/test_check_producer.py has somebody who does.
             "credits check-producer usage.conference.v1": 1,
+            # No payment waits for a result; tests/stream/test_cli_accounts.py has one that does.
+            "credits settle": 1,
         },
     ),
     "docs/tutorial.md": Scene(
