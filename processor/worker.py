@@ -96,7 +96,7 @@ class Worker:
         )
         self.lane = Lane(
             consumer_config(settings, client, self.data_dir.instance)
-            | {"error_cb": Connections(self.metrics.broker_errors)},
+            | {"error_cb": Connections(self.metrics.broker_errors, self.die)},
             topics.INPUTS,
             self.cycle,
             batch_max_events=settings.batch_max_events,
