@@ -214,7 +214,7 @@ def consumer_config(settings: Settings, client: dict[str, object], instance: str
         "fetch.min.bytes": 32_768,
         "fetch.wait.max.ms": 5,
         "fetch.queue.backoff.ms": 5,
-        "fetch.message.max.bytes": 2 << 20,
+        "fetch.message.max.bytes": 512 << 10,
         "queued.max.messages.kbytes": 65_536,
         "max.poll.interval.ms": 300_000,
     }
