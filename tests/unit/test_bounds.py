@@ -115,7 +115,7 @@ def test_the_lane_asks_for_room_before_it_delivers_a_batch_and_waits_until_it_ar
 def test_what_is_fetched_ahead_has_a_limit_in_bytes_that_is_a_fraction_of_a_workers_memory() -> None:
     config = consumer_config(Settings(), {}, "a")
     assert config["queued.max.messages.kbytes"] == 64 << 10
-    assert config["fetch.message.max.bytes"] <= 2 << 20
+    assert config["fetch.message.max.bytes"] <= 512 << 10
 
 
 def test_a_dead_letter_has_a_limit_however_large_its_record_and_its_headers_were() -> None:
