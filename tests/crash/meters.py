@@ -14,13 +14,13 @@ from processor.stream import topics as stream_topics
 from processor.stream.faults import Cause, of
 from tests.crash.platform import PARTITIONS, Payments, Platform, write_deck
 from tests.crash.proof import prove
+from tests.crash.steps import SMALL_BATCHES
 from tests.crash.workers import WorkerProcess, drained, wait_until
 from tests.stream.test_worker import metrics
 
 Broker = TypeVar("Broker", EmbeddedBroker, EmbeddedCluster)
 
 EVENTS = 3_000
-SMALL_BATCHES = {"CREDITS_BATCH_MAX_EVENTS": "400", "CREDITS_CHECKPOINT_INTERVAL_S": "0"}
 PATIENT = {"CREDITS_SESSION_TIMEOUT_S": "30", "CREDITS_TRANSACTION_TIMEOUT_S": "10"}
 """Nothing is lost or too late for as long as the test lasts: the fault alone decides."""
 
