@@ -41,6 +41,10 @@ GRAPH = [
     "export CREDITS_GRAPH_CLIENT_SECRET_FILE=/run/secrets/graph",
 ]
 OPERATOR = "export TOKEN=$(credits console token add tester --role operator --all-tenants)"
+FOLLOWED = (  # a console that has just started has yet to read the account
+    'until curl --fail --silent --output /dev/null -H "Authorization: Bearer $TOKEN"'
+    " http://127.0.0.1:8080/v1/accounts/tenant-00001; do :; done"
+)
 ALICE = (  # what a sign-in with an identity provider leaves behind: tests/contract/test_oidc.py
     'python -c "from processor.console.access import Principal, Role, open_access;'
     " open_access('sqlite:///credits-data/console/access.sqlite')"
@@ -83,7 +87,10 @@ SCENES = {
         },
         own_broker=True,
     ),
-    "docs/how-to/console.md": Scene([*METER, OPERATOR], first={"credits console token revoke oidc:alice": [ALICE]}),
+    "docs/how-to/console.md": Scene(
+        [*METER, OPERATOR],
+        first={"credits console token revoke oidc:alice": [ALICE], "curl -H": [FOLLOWED]},
+    ),
     "docs/how-to/convert-vendor-records.md": Scene(codes={"credits convert asterisk": 1}),
     "docs/how-to/emit-usage.md": Scene([USAGE]),
     "docs/how-to/operate.md": Scene(
