@@ -211,6 +211,7 @@ _CODES: Final[dict[Cause, tuple[int, ...]]] = {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
     ),
     "transaction_aborted": (
+        KafkaError._STATE,  # noqa: SLF001 - a record was refused while the input positions were under way
         KafkaError.INVALID_PRODUCER_EPOCH,
         KafkaError.INVALID_PRODUCER_ID_MAPPING,
         KafkaError.INVALID_TXN_STATE,

@@ -24,10 +24,11 @@ def test_a_record_too_large_for_its_topic_ends_the_worker_and_the_next_start_nam
         wait_until("the worker is about to commit", meter.frozen)
         configure(own.bootstrap, "ledger.v1", "max.message.bytes", "1000")
         meter.signal(signal.SIGCONT)
-        meter.ends_over("record_too_large")
+        # While it adds its input positions, librdkafka only says that the transaction is in no state for it.
+        cause = meter.ends_over("record_too_large", "transaction_aborted")
         meter.refused("ledger.v1 has max.message.bytes=1000", "credits topics apply")
         assert not stream_topics.apply(own.bootstrap, PARTITIONS, 1).problems
-        meter.goes_on("record_too_large")
+        meter.goes_on(cause)
 
 
 def grow(bootstrap: str, *topics: str) -> None:

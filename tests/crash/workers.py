@@ -16,6 +16,14 @@ from processor.contracts.topics import INPUTS, USAGE_REROUTED
 from tests.crash.platform import PARTITIONS
 
 GROUP = "credits-meter"
+NOT_YET = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+)
+"""What a broker says that has just come back, or woken, and knows less than its clients."""
+
 SESSION_TIMEOUT_S = 3
 TRANSACTION_TIMEOUT_S = 3
 
@@ -123,16 +131,16 @@ def lag(bootstrap: str, group: str = GROUP) -> int:
     """Counts input records that are not committed yet; unknown counts as very many."""
     try:
         committed = read_until(bootstrap, group)
+        partitions = [TopicPartition(*place) for place in committed]
+        admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
+        ends = {
+            tp: end.result() for tp, end in admin.list_offsets({tp: OffsetSpec.latest() for tp in partitions}).items()
+        }
     except KafkaException as error:
-        if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+        if error.args[0].code() not in NOT_YET:
             raise
-        return sys.maxsize  # the broker is still looking for the group's coordinator
-    partitions = [TopicPartition(*place) for place in committed]
-    admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
-    ends = admin.list_offsets({tp: OffsetSpec.latest() for tp in partitions})
-    behind = {
-        (tp.topic, tp.partition): end.result().offset - committed[tp.topic, tp.partition] for tp, end in ends.items()
-    }
+        return sys.maxsize
+    behind = {(tp.topic, tp.partition): end.offset - committed[tp.topic, tp.partition] for tp, end in ends.items()}
     others = sum(left for (topic, _), left in behind.items() if topic != USAGE_REROUTED and left > 0)
     if others:
         return others
