@@ -175,12 +175,13 @@ def measure(
 @click.option("--tenants", type=click.IntRange(8), default=4000, show_default=True)
 @click.option("--rate", type=click.IntRange(100), default=800, show_default=True, help="Events per second.")
 @click.option("--rolls", type=click.IntRange(1), default=5, show_default=True, help="Restarts per protocol.")
+@click.option("--only", type=click.Choice(PROTOCOLS), multiple=True, help="Group protocols.  [default: both]")
 @click.option("--record", is_flag=True, help="Add the run to benchmarks/results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(tenants: int, rate: int, rolls: int, record: bool, as_json: bool) -> None:
+def main(tenants: int, rate: int, rolls: int, only: tuple[str, ...], record: bool, as_json: bool) -> None:
     """Measure a rolling restart on this machine."""
     prices, cases = load.deck(), {}
-    for protocol in PROTOCOLS:
+    for protocol in only or PROTOCOLS:
         with tempfile.TemporaryDirectory(prefix="credits-bench-") as name:
             deck = Path(name) / "deck.csv"
             load.write_deck(prices, deck)
