@@ -75,6 +75,7 @@ class Lane:
         self._on_death = on_death
         self._incremental = config.get("group.protocol") == "consumer"
         self._consumer = Consumer(config)
+        self._look_every_s = EPOCH_EVERY_S if self._incremental else POLL_S
         self._metadata: object = None
         self.lag: dict[str, int] = {}
         """How many records are not fetched yet, by topic, as the last fetches told."""
@@ -185,7 +186,7 @@ class Lane:
         """Waits in the polling thread for what the event loop does; that may be a commit, which needs the epoch."""
         deadline = monotonic() + timeout_s
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        while not wait([future], min(EPOCH_EVERY_S, max(deadline - monotonic(), 0))).done:
+        while not wait([future], min(self._look_every_s, max(deadline - monotonic(), 0))).done:
             if monotonic() > deadline:
                 raise TimeoutError(f"not done within {timeout_s:.0f} s")
             self._look_at_epoch()

@@ -62,7 +62,11 @@ class Meter(WorkerProcess):
 
     def has_stopped_over(self, cause: Cause) -> None:
         """Waits until the present process tells Prometheus that one before it stopped over this, once."""
-        wait_until("the stop is counted", lambda: metrics(self.port).get(f"credits_worker_stops_total:{cause}") == 1)
+        wait_until("the stop is counted", lambda: self.stops_over(cause) == 1)
+
+    def stops_over(self, cause: Cause) -> float:
+        """Asks the present process for the stops over this that it knows of."""
+        return metrics(self.port).get(f"credits_worker_stops_total:{cause}", 0)
 
 
 MeterAt = Callable[..., Meter]

@@ -30,10 +30,9 @@ PARKED = [  # the deck has few prefixes
     "until credits dead-letters list --json | grep --quiet no_rate; do :; done",
     "export LETTER=$(credits dead-letters list --json | jq --raw-output '.letters[0].letter')",
 ]
-GROUP = "kafka-consumer-groups.sh --bootstrap-server kafka-1:9092 --group credits-meter"
 STOPPED = [  # Kafka's tool resets positions of a group without members only
     "^C credits worker",
-    f"until {GROUP} --describe --state | grep Empty; do :; done",
+    "python -m tests.docs.group_without_members kafka-1:9092 credits-meter",
 ]
 GRAPH = [
     "export CREDITS_GRAPH_TENANT_ID=11111111-2222-3333-4444-555555555555",
