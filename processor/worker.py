@@ -212,7 +212,7 @@ def consumer_config(settings: Settings, client: dict[str, object], instance: str
         "enable.partition.eof": True,
         # Without a minimum the broker answers a fetch of all 40 partitions for every single record that arrives.
         "fetch.min.bytes": 32_768,
-        "fetch.wait.max.ms": 5,
+        "fetch.wait.max.ms": 10,
         "fetch.queue.backoff.ms": 5,
         "fetch.message.max.bytes": 512 << 10,
         "queued.max.messages.kbytes": 65_536,

@@ -37,6 +37,12 @@ POLL_S = 0.05
 LOG_LINES_SHOWN = 12
 LOG_LINES_SEARCHED = 100
 QUICK_OPTIONS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+KAFKA_OPTIONS = [  # those of kafka-run-class.sh
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+]
 _LOGGING = [
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
@@ -63,7 +69,7 @@ class EmbeddedBroker:
     Without `port` a free one is taken and kept over restarts. Without `data_dir` the data live in a temporary
     directory that is removed at `stop`; a given directory is formatted at its first use and kept. `quick` trades peak
     speed for a fast start (no second compiler tier, no concurrent collector): right for tests and the demo, wrong for
-    a benchmark. `properties` are added to server.properties or replace what is there; `client` is the librdkafka
+    a benchmark, which has the options that Kafka's own scripts start a broker with. `properties` are added to server.properties or replace what is there; `client` is the librdkafka
     configuration the readiness check connects with; `format_arguments` go to `kafka-storage format` (SCRAM users);
     `cluster_id` is what the nodes of one cluster share.
     """
@@ -84,7 +90,7 @@ class EmbeddedBroker:
         self.bootstrap = f"{HOST}:{self.port}"
         self._given_dir = data_dir
         self._temporary_dir: Path | None = None
-        self._java_options = [f"-Xmx{heap}", *(QUICK_OPTIONS if quick else [])]
+        self._java_options = [f"-Xmx{heap}", *(QUICK_OPTIONS if quick else [f"-Xms{heap}", *KAFKA_OPTIONS])]
         self._properties = dict(properties or {})
         self._client = dict(client or {})
         self._format_arguments = list(format_arguments)
