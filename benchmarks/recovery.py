@@ -22,12 +22,12 @@ import state
 
 from processor.domain.policy import Policy
 from processor.domain.tariff import Tariff
+from processor.stream import allocator
 from processor.stream.balance_table import partition_of
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.partition import PartitionProcessor
 from processor.stream.recovery import recover
 from processor.stream.survey import HORIZON, Survey
-from processor.worker import tune_memory
 
 DAY_MS = 86_400_000
 PATIENCE_S = 600
@@ -69,7 +69,7 @@ def measure(brokers: str, directory: Path, accounts: int, ids: int) -> Figures:
     def die(error: BaseException) -> None:
         raise error
 
-    tune_memory()
+    allocator.tune()
     tariff = Tariff([], Policy())
     processors = [PartitionProcessor(number, harness.PARTITIONS, tariff) for number in range(harness.PARTITIONS)]
     checkpoints = CheckpointWriter(directory, window_ms=36 * DAY_MS, interval_s=3600, on_death=die)

@@ -1,8 +1,6 @@
 """The stream processor: settings become objects here, and nowhere else."""
 
 import asyncio
-import ctypes
-import gc
 import os
 import signal
 import threading
@@ -22,7 +20,7 @@ from processor.observability.health import Health
 from processor.observability.metrics import Metrics
 from processor.observability.stops import Stops
 from processor.settings import Settings
-from processor.stream import faults
+from processor.stream import allocator, faults
 from processor.stream.batch_transport import BatchApp, NoTables
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.clock import SteadyClock
@@ -39,9 +37,6 @@ from processor.stream.transaction import Transactions
 log = structlog.get_logger()
 
 DAY_MS: Final = 86_400_000
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-"""Parameters of glibc's mallopt(3)."""
 
 COMMIT_TIMEOUTS: Final = 2
 """Transaction timeouts that a commit may take: by then the broker has aborted its transaction.
@@ -258,24 +253,9 @@ def faust_app(settings: Settings, lane: Lane, cycle: Cycle, on_death: Callable[[
     return app
 
 
-def tune_memory() -> None:
-    """Sets up Python's and glibc's memory management for a process that turns over megabytes per cycle.
-
-    The collector walks every account and id again and again at its default thresholds, and cycles are rare here. The
-    records are allocated in one thread and freed in another: with an arena per thread glibc gives the pages back and
-    takes them again, which costs a fifth of the throughput (docs/explanation/performance.md).
-    """
-    gc.set_threshold(100_000, 10, 1000)
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_ARENA_MAX, 1)
-        libc.mallopt(M_TRIM_THRESHOLD, 1 << 29)
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 25)
-
-
 def run(settings: Settings, partitions: int, on_ready: Callable[[Worker], None] | None = None) -> None:
     """Runs one worker in this process until it is told to stop."""
-    tune_memory()
+    allocator.tune()
 
     async def main() -> None:
         worker = Worker(settings, partitions)

@@ -68,10 +68,10 @@ class EmbeddedBroker:
 
     Without `port` a free one is taken and kept over restarts. Without `data_dir` the data live in a temporary
     directory that is removed at `stop`; a given directory is formatted at its first use and kept. `quick` trades peak
-    speed for a fast start (no second compiler tier, no concurrent collector): right for tests and the demo, wrong for
-    a benchmark, which has the options that Kafka's own scripts start a broker with. `properties` are added to server.properties or replace what is there; `client` is the librdkafka
-    configuration the readiness check connects with; `format_arguments` go to `kafka-storage format` (SCRAM users);
-    `cluster_id` is what the nodes of one cluster share.
+    speed for a fast start (no second compiler tier, no concurrent collector): right for tests and the demo. Without it
+    the broker has the options that Kafka's own scripts start one with. `properties` are added to server.properties or
+    replace what is there; `client` is the librdkafka configuration the readiness check connects with;
+    `format_arguments` go to `kafka-storage format` (SCRAM users); `cluster_id` is what the nodes of one cluster share.
     """
 
     def __init__(

@@ -4,7 +4,6 @@ Everything here runs on the event loop's thread; only `Transactions.commit` runs
 """
 
 import asyncio
-import gc
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +17,7 @@ from confluent_kafka import Message as Record
 
 from processor.domain.errors import InvariantViolated
 from processor.domain.tariff import Tariff
-from processor.stream import failpoints
+from processor.stream import allocator, failpoints
 from processor.stream.batches import Batch, runs, without
 from processor.stream.checkpoint_writer import CheckpointWriter
 from processor.stream.partition import PartitionProcessor
@@ -159,9 +158,7 @@ class Cycle:
                 processor.tariff = self._tariff  # the rates may have changed during the recovery
                 self.processors[processor.number] = processor
             self._positions |= positions
-        # What was recovered stays; the collector need not walk it again and again.
-        gc.collect()
-        gc.freeze()
+        allocator.settle()
         self._timers_from = self._clock() + TIMERS_REST
         took = perf_counter() - started
         self._observer.recovered_partitions(records, took)
