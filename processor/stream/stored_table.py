@@ -28,6 +28,7 @@ class StoredTable:
         self._writing: dict[bytes, bytes | None] = {}
         self._writing_end = 0
         self._writing_added = 0
+        self._recovering = True
 
     def get(self, key: bytes) -> bytes | None:
         """Returns the newest value that was written."""
@@ -61,7 +62,8 @@ class StoredTable:
         some = dict(islice(self._writing.items(), CHANGES_AT_ONCE))
         for key in some:
             del self._writing[key]
-        self.store.write(some, self.store.next_offset if self._writing else self._writing_end)
+        offset = self.store.next_offset if self._writing else self._writing_end
+        self.store.write(some, offset, logged=not self._recovering)  # the changelog is the log meanwhile
         if not self._writing:
             self.written = self._writing_added
 
@@ -75,3 +77,4 @@ class StoredTable:
         """Ends recovery: all of it is in the store, and cycles are counted from here on."""
         self.flush()
         self._added = self.written = 0
+        self._recovering = False

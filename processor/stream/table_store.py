@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from processor.stream.frames import Stamp, Stamped
 
@@ -66,6 +66,12 @@ class _Meta(Struct):
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def _without_log() -> WriteOptions:
+    options = WriteOptions()
+    options.disable_wal = True  # type: ignore[method-assign, assignment]  # a property, whatever the stub says
+    return options
+
+
 class TableStore:
     """The database of one changelog partition; `next_offset` is where reading the changelog goes on.
 
@@ -80,6 +86,7 @@ class TableStore:
         self._stamp = stamp
         self._cache = cache
         self._opened: Rdict | None = None
+        self._unlogged = False
         self.next_offset = 0
 
     def load(self) -> str | None:
@@ -116,12 +123,15 @@ class TableStore:
             at.status()  # raises where a damage has ended it
         return found
 
-    def write(self, changes: Change, next_offset: int) -> None:
+    def write(self, changes: Change, next_offset: int, *, logged: bool = True) -> None:
         """Writes changes; a power cut loses none of them after `sync`.
 
         `next_offset` is the one behind all changes that are in the copy now: as long as some are still to come, the
-        older one. Values that are newer than the offset do no harm, as recovery reads them again.
+        older one. Values that are newer than the offset do no harm, as recovery reads them again. What is not `logged`
+        costs less, and is lost when the process dies before `sync`: the copy is then as of an earlier offset.
         """
+        if logged and self._unlogged:
+            self.sync()  # nothing may outlive what came before it
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
             if value is None:
@@ -130,13 +140,18 @@ class TableStore:
                 batch.put(key, value)
         batch.put(_META, _encode(_Meta(self._stamp, next_offset)))
         with self._trusted(_CORRUPTION):  # RocksDB reorders its files meanwhile
-            self._db.write(batch)
+            self._db.write(batch, None if logged else _without_log())
+        self._unlogged = not logged
         self.next_offset = next_offset
 
     def sync(self) -> None:
         """Makes what was written outlive a power cut."""
         with self._trusted(_CORRUPTION):
-            self._db.flush_wal(True)
+            if self._unlogged:
+                self._db.flush()
+            else:
+                self._db.flush_wal(True)
+        self._unlogged = False
 
     def clear(self) -> None:
         """Begins anew."""

@@ -1,7 +1,10 @@
 """The local checkpoint: whatever happened to its files, recovery ends with exactly what the changelogs say."""
 
+import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
@@ -18,6 +21,7 @@ from processor.stream.checkpoint import CHANGELOGS, TABLES, Changes, PartitionCh
 from processor.stream.event_ids import EventIds, unpack
 from processor.stream.frames import Stamp
 from processor.stream.table_store import TableDamagedError, TableStore
+from tests.docs.pages import ROOT
 
 DAY_MS = 86_400_000
 WINDOW_MS = 36 * DAY_MS
@@ -343,6 +347,30 @@ def test_a_key_that_is_gone_from_the_changelog_is_gone_from_the_table(tmp_path: 
     store.write({b"a": b"1", b"b": b"2"}, 2)
     store.write({b"a": None}, 3)
     assert store.after(b"", 10) == [(b"b", b"2")]
+    store.close()
+
+
+def write_and_die(directory: str, logged: list[int]) -> None:
+    """Writes five changes, the first one synchronised, and those that are not `logged` without a log."""
+    store = TableStore(Path(directory), STAMPS[topics.ACCOUNT_STATE], CACHE)
+    store.load()
+    for number in range(5):
+        store.write({b"%d" % number: b"value"}, number + 1, logged=number in logged)
+        if number == 0:
+            store.sync()
+    os._exit(9)
+
+
+@pytest.mark.parametrize(("logged", "kept"), [([], 1), ([2], 3), ([2, 4], 5), ([1, 2, 3, 4], 5)])
+def test_a_process_that_dies_loses_the_last_changes_without_a_log_and_nothing_before_them(
+    tmp_path: Path, logged: list[int], kept: int
+) -> None:
+    code = f"from {__name__} import write_and_die; write_and_die({str(tmp_path / 'accounts')!r}, {logged})"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 9
+    store = TableStore(tmp_path / "accounts", STAMPS[topics.ACCOUNT_STATE], CACHE)
+    assert store.load() is None
+    assert [key for key, _ in store.after(b"", 10)] == [b"%d" % number for number in range(kept)]
+    assert store.next_offset == kept
     store.close()
 
 
