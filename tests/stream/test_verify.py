@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 
 import httpx
@@ -211,8 +210,8 @@ def test_a_broker_out_of_reach_is_said_so(as_json):
     assert "broker cannot be reached at 127.0.0.1:1" in result.output
 
 
-def test_a_hundred_thousand_entries_cost_less_than_two_seconds_of_one_core(topics):
-    """50,000 entries a second: a night's audit of a large operator ends before the morning."""
+def test_an_audit_reads_every_one_of_a_hundred_thousand_entries(topics):
+    """More than the reader fetches ahead, from several partitions at once; what it costs: benchmarks/verify.py."""
     entry = next(entry for entry in lived().entries if entry.kind == "charge")
     entry.lots = []
 
@@ -234,8 +233,5 @@ def test_a_hundred_thousand_entries_cost_less_than_two_seconds_of_one_core(topic
 
     for number in range(10):
         write(topics, charges(f"t{number}", 10_000))
-    began_s = time.process_time()
     report = Audit({"bootstrap.servers": topics}).round()
-    spent_s = time.process_time() - began_s
     assert (report.entries, report.drifts) == (100_000, 0)
-    assert spent_s < 2.0
