@@ -75,7 +75,12 @@ class Worker:
         corrections = settings.policy.corrections
         self.charges = LedgerIndex(self.data_dir.path / "charges", client, corrections, RECOVERY_PATIENCE_S)
         self.cycle = Cycle(
-            Transactions(client, f"{settings.app_id}-{self.data_dir.instance}", settings.transaction_timeout_s),
+            Transactions(
+                client,
+                f"{settings.app_id}-{self.data_dir.instance}",
+                settings.transaction_timeout_s,
+                epoch_moves=settings.group_protocol == "consumer",
+            ),
             self.rates.tariff,
             lambda number, tariff: PartitionProcessor(
                 number, partitions, tariff, self.charges, settings.accounts_in_memory

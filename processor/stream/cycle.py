@@ -309,7 +309,7 @@ class Cycle:
         """B4 to B7, in the committing thread."""
         started = perf_counter()
         self.committing_since = monotonic()
-        ends = self._transactions.commit(work, self.group_metadata())
+        ends = self._transactions.commit(work, self.group_metadata)
         self._checkpoints.committed(work, ends)
         self.committing_since = None
         self._observer.committed(work, perf_counter() - started)

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, Producer, TopicPartition
+import structlog
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as Record
 
 from processor.contracts import topics
@@ -12,6 +13,12 @@ from processor.domain.errors import InvariantViolated
 from processor.stream import failpoints
 from processor.stream.clock import compare
 from processor.stream.work import Work
+
+log = structlog.get_logger()
+
+EPOCH_TRIES: Final = 40
+EPOCH_PAUSE_S: Final = 0.05
+"""How often, and after what pause, a cycle is committed again under a newer member epoch: 2 s in all at least."""
 
 
 class Transactions:
@@ -22,9 +29,16 @@ class Transactions:
     """
 
     def __init__(
-        self, config: dict[str, Any], transactional_id: str, timeout_s: int, wall: Callable[[], float] = time.time
+        self,
+        config: dict[str, Any],
+        transactional_id: str,
+        timeout_s: int,
+        wall: Callable[[], float] = time.time,
+        *,
+        epoch_moves: bool = False,
     ) -> None:
         self._patience_s = 3 * timeout_s
+        self._tries = EPOCH_TRIES if epoch_moves else 1
         self._wall = wall
         self._producer = Producer(
             {
@@ -71,12 +85,29 @@ class Transactions:
         if kind == TIMESTAMP_LOG_APPEND_TIME:
             compare(before_s, at_ms / 1000, after_s)
 
-    def commit(self, work: Work, group_metadata: object) -> dict[tuple[str, int], int]:
+    def commit(self, work: Work, group_metadata: Callable[[], object]) -> dict[tuple[str, int], int]:
         """Commits one cycle: all of it becomes visible together with its input offsets, or none of it.
 
         B4 produces, B5 adds the input offsets with the group generation (a stale one is refused by the broker),
         B6 commits. Returns, for each changelog partition written to, the offset behind its last record.
+
+        Where the epoch moves (KIP-848), a member that keeps its partitions is refused as well when another one has come
+        or gone a moment ago: its transaction is aborted, and all of it made again under the newer epoch. A zombie does
+        not get one: librdkafka rejoins only after it has told us that the partitions are lost, which ends the process.
         """
+        tries = self._tries
+        while True:
+            try:
+                return self._try(work, group_metadata())
+            except KafkaException as error:
+                tries -= 1
+                if not tries or error.args[0].code() != KafkaError.ILLEGAL_GENERATION:
+                    raise
+            log.info("the group has moved on, committing under its newer epoch", tries_left=tries)
+            self._producer.abort_transaction(self._patience_s)
+            time.sleep(EPOCH_PAUSE_S)
+
+    def _try(self, work: Work, group_metadata: object) -> dict[tuple[str, int], int]:
         ends: dict[tuple[str, int], int] = {}
 
         def delivered(error: KafkaError | None, record: Record) -> None:
