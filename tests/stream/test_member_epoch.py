@@ -8,12 +8,13 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from processor.cli.reading import read_committed
-from processor.contracts.topics import RECHARGE_COMMANDS, USAGE_CALL
+from processor.contracts.topics import LEDGER, USAGE_CALL
 from processor.stream.transaction import Transactions
 from processor.stream.work import Work
 from tests.crash.workers import wait_until
 
 GROUP = "epochs"
+RECORDS = 8_000
 
 
 @contextmanager
@@ -42,7 +43,8 @@ def opened(brokers: str, name: str, *, epoch_moves: bool) -> Transactions:
 def test_a_cycle_that_is_refused_for_its_epoch_is_committed_once_under_the_newer_one(topics: str) -> None:
     work = Work(datetime.now(UTC))
     work.offsets[USAGE_CALL, 0] = 0
-    work.produce(RECHARGE_COMMANDS, 0, b"tenant", b"of a moved epoch")
+    for number in range(RECORDS):
+        work.produce(LEDGER, number % 8, b"tenant", b"%1000d" % number)
     with member(topics) as first:
         wait_until("the first has everything", lambda: owns(first) == 8)
         stale = first.consumer_group_metadata()
@@ -52,7 +54,7 @@ def test_a_cycle_that_is_refused_for_its_epoch_is_committed_once_under_the_newer
             with pytest.raises(KafkaException) as refused:
                 opened(topics, "classic", epoch_moves=False).commit(work, lambda: stale)
             assert refused.value.args[0].code() == KafkaError.ILLEGAL_GENERATION
-            answers = iter([stale, stale, newer])
+            answers = iter([*[stale] * 20, newer])
             opened(topics, "moving", epoch_moves=True).commit(work, lambda: next(answers))
-    records = read_committed({"bootstrap.servers": topics}, RECHARGE_COMMANDS)
-    assert [record.value() for record in records] == [b"of a moved epoch"]
+    written = sorted(int(record.value()) for record in read_committed({"bootstrap.servers": topics}, LEDGER))
+    assert written == list(range(RECORDS))
