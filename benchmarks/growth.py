@@ -16,7 +16,7 @@ from rich.console import Console
 from steady import Size, measure
 
 POINTS: dict[str, tuple[int, ...]] = {
-    "load": (1_000, 5_000, 10_000, 20_000, 40_000, 60_000, 70_000, 80_000),
+    "load": (1_000, 10_000, 20_000, 40_000, 48_000, 56_000, 64_000),
     "accounts": (1_000, 100_000, 1_000_000, 5_000_000),
     "prefixes": (10_000, 1_000_000),
     "partitions": (8, 64, 256),

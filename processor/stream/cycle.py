@@ -30,10 +30,6 @@ BATCHES_WAITING_MAX: Final = 4
 """Fetched batches that may wait: enough to keep the loop busy, few enough to bound memory."""
 
 
-OVERLAP_AT: Final = 1000
-"""Records that are worth applying while the commit before is still under way. Fewer would be ready long before it, and
-what arrives in between would have to wait for one commit more."""
-
 TIMERS_MAX: Final = 1000
 """Timers per transaction: at the end of a month many are due at once, and usage must not wait for all of them."""
 
@@ -199,8 +195,8 @@ class Cycle:
             if self._linger_s and len(self._queue) == 1 and self._commit is None:
                 await asyncio.sleep(self._linger_s)
             async with self._lock:
-                if sum(len(batch.records) for batch in self._queue) < OVERLAP_AT:
-                    await self._settle()  # what arrives meanwhile comes along
+                if sum(len(batch.records) for batch in self._queue) < self._batch_max_events:
+                    await self._settle()  # what arrives meanwhile comes along: large cycles cost less per event
                 records, ends = self._take() if self._queue else ([], {})
                 if records or ends or self._until_due_s() <= 0:
                     await self._commit_later(self._apply(records, ends))

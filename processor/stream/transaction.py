@@ -131,7 +131,7 @@ class Transactions:
             produce(topic, last_value, last_key, partition, on_delivery=delivered)
         failpoints.done("B4")
         if self._epoch_moves:
-            # What an abort finds unsent leaves a gap in librdkafka's sequence numbers, which fails the next transaction.
+            # What an abort finds unsent leaves a gap in librdkafka's sequence numbers: the next transaction would fail.
             producer.flush(self._patience_s)
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in work.offsets.items()]
         producer.send_offsets_to_transaction(offsets, group_metadata, self._patience_s)
