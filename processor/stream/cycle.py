@@ -29,7 +29,6 @@ log = structlog.get_logger()
 BATCHES_WAITING_MAX: Final = 4
 """Fetched batches that may wait: enough to keep the loop busy, few enough to bound memory."""
 
-
 TIMERS_MAX: Final = 1000
 """Timers per transaction: at the end of a month many are due at once, and usage must not wait for all of them."""
 
