@@ -28,9 +28,13 @@ def without(batch: Batch, numbers: set[int]) -> Batch:
 
 
 def runs(records: list[Record]) -> Iterator[tuple[str, int, list[Record]]]:
-    """Splits a batch where topic or partition change; a fetched batch changes seldom."""
+    """Brings the records of each partition together, in the order fetched, and splits them where the topic changes.
+
+    Under a load that is kept up with, a fetched batch has few records of each partition, and a run costs something.
+    """
     if not records:
         return
+    records = sorted(records, key=Record.partition)
     start, topic, number = 0, records[0].topic(), records[0].partition()
     for at, record in enumerate(records):
         if record.partition() != number or record.topic() != topic:
