@@ -64,10 +64,11 @@ def table(points: list[runs.Figures], columns: dict[str, str]) -> str:
 
 
 def latest() -> dict[str, runs.Figures]:
-    """Returns every point that was ever recorded, as it was measured last."""
+    """Returns the points of the latest run of every axis: those of different days are not comparable."""
     files = sorted(runs.DIRECTORY.glob("*-growth-*.json"))
     recorded: Iterator[runs.Run] = (run for path in files for run in json.loads(path.read_text()))
-    return {name: case for run in sorted(recorded, key=lambda run: run["at"]) for name, case in run["cases"].items()}
+    axes = {run["load"]["axis"]: run["cases"] for run in sorted(recorded, key=lambda run: run["at"])}
+    return {name: case for cases in axes.values() for name, case in cases.items()}
 
 
 def along(points: dict[str, runs.Figures], axis: str) -> list[runs.Figures]:
