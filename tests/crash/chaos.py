@@ -12,7 +12,7 @@ from pathlib import Path
 
 from processor.embedded.broker import EmbeddedBroker
 from tests.crash.platform import Payments, Platform
-from tests.crash.workers import SESSION_TIMEOUT_S, WorkerProcess, lag, wait_until
+from tests.crash.workers import SESSION_TIMEOUT_S, WorkerProcess, holds_partitions, lag, wait_until
 
 EVENTS_PER_S = 1_000
 HURRIED_EVENTS_PER_S = 3_000
@@ -100,8 +100,9 @@ class Load:
 class Chaos:
     """Workers of one group, which grows and shrinks, and the faults that strike them and their broker."""
 
-    def __init__(self, broker: EmbeddedBroker, workers: list[WorkerProcess], seed: int) -> None:
+    def __init__(self, broker: EmbeddedBroker, workers: list[WorkerProcess], seed: int, protocol: str) -> None:
         self._broker = broker
+        self._protocol = protocol
         self._workers = workers
         self._size = 1
         self._sizes = itertools.cycle(SIZES)
@@ -202,13 +203,22 @@ class Chaos:
     def _freeze_past_the_session(self, victim: WorkerProcess) -> bool:
         """Stops the worker for longer than its session, then lets it come back as a zombie, which must end itself.
 
-        False for a victim that has ended by itself.
+        False for a victim that has ended by itself, or had given its partitions back at that moment: it is no zombie.
         """
         victim.signal(signal.SIGSTOP)
         if not victim.running():
             return False
+        struck = self._protocol == "consumer" or holds_partitions(self._broker.bootstrap, victim)
         threading.Event().wait(2 * SESSION_TIMEOUT_S)
+        if struck and self._protocol == "classic":
+            wait_until(
+                "the frozen worker's partitions are taken from it",
+                lambda: holds_partitions(self._broker.bootstrap, victim) is False,
+                PATIENCE_S,
+            )
         victim.signal(signal.SIGCONT)
+        if not struck:
+            return False
         assert victim.ended() in (70, 75)
         self._start(victim)
         return True

@@ -31,7 +31,7 @@ def test_random_faults_under_load_neither_lose_nor_double_an_event(own: Embedded
     workers = [WorkerProcess(own.bootstrap, tmp_path / name, deck, **settings) for name in "abcd"]
     platform = Platform(own.bootstrap, SEED, tenants=300, duplicates=DUPLICATES, misrouted=0.02, fundings=0.001)
     platform.open_accounts()
-    with Chaos(own, workers, SEED) as chaos:
+    with Chaos(own, workers, SEED, PROTOCOL) as chaos:
         chaos.run(platform, SECONDS, KILLS)
     prove(own.bootstrap, platform.expected)
     payments = sum(

@@ -71,6 +71,11 @@ class WorkerProcess:
             )
         return self
 
+    @property
+    def instance(self) -> str:
+        """The stable name: the first process has written it down."""
+        return (self._directory / "instance").read_text().strip()
+
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to a running process."""
         self.process.send_signal(number)
@@ -125,6 +130,20 @@ def read_until(bootstrap: str, group: str = GROUP) -> dict[tuple[str, int], int]
         return {(tp.topic, tp.partition): max(tp.offset, 0) for tp in consumer.committed(partitions, timeout=20)}
     finally:
         consumer.close()
+
+
+def holds_partitions(bootstrap: str, worker: WorkerProcess, group: str = GROUP) -> bool | None:
+    """Asks the broker whether a static member (classic protocol) has partitions; None while it cannot tell."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # must outlive its futures
+    [future] = admin.describe_consumer_groups([group], request_timeout=20).values()
+    try:
+        members = future.result(30).members
+    except KafkaException as error:
+        if error.args[0].code() not in NOT_YET:
+            raise
+        return None
+    own = [member for member in members if member.group_instance_id == worker.instance]
+    return any(member.assignment.topic_partitions for member in own)
 
 
 def lag(bootstrap: str, group: str = GROUP) -> int:
