@@ -203,21 +203,27 @@ class Chaos:
     def _freeze_past_the_session(self, victim: WorkerProcess) -> bool:
         """Stops the worker for longer than its session, then lets it come back as a zombie, which must end itself.
 
-        False for a victim that has ended by itself, or had given its partitions back at that moment: it is no zombie.
+        False for a victim that was none: it had ended by itself, or had given its partitions back at that moment. Then
+        it must take partitions over anew.
         """
         victim.signal(signal.SIGSTOP)
         if not victim.running():
             return False
-        struck = self._protocol == "consumer" or holds_partitions(self._broker.bootstrap, victim)
+        taken_over = len(victim.adopted())
         threading.Event().wait(2 * SESSION_TIMEOUT_S)
-        if struck and self._protocol == "classic":
+        if self._protocol == "classic":
             wait_until(
-                "the frozen worker's partitions are taken from it",
+                "nothing is the frozen worker's any more",
                 lambda: holds_partitions(self._broker.bootstrap, victim) is False,
                 PATIENCE_S,
             )
         victim.signal(signal.SIGCONT)
-        if not struck:
+        wait_until(
+            "what wakes ends itself or begins anew",
+            lambda: not victim.running() or len(victim.adopted()) > taken_over,
+            PATIENCE_S,
+        )
+        if victim.running():
             return False
         assert victim.ended() in (70, 75)
         self._start(victim)
