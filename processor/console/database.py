@@ -9,6 +9,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from processor.sqlite import write_ahead
+
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 POOL: Final = 16
 """Connections kept open: requests wait for one rather than open more than a small PostgreSQL allows."""
@@ -53,10 +55,8 @@ def connect(url: str, tables: str, metadata: MetaData) -> Engine:
 
 
 def _prepare(connection: Any, _record: object) -> None:
-    """Lets readers in while a transaction is written. A commit may be lost with the power, never torn: offsets and
-    rows go together, so the topics fill it in again."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    """A commit may be lost with the power, never torn: offsets and rows go together, so the topics fill it in again."""
+    write_ahead(connection, "NORMAL")
     connection.execute("PRAGMA cache_size = -65536")
 
 

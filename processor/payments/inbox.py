@@ -11,8 +11,6 @@ SQLite belongs to one worker. A PostgreSQL database may be shared: then an answe
 a worker that takes partitions over knows what its predecessor asked.
 """
 
-import sqlite3
-import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -43,14 +41,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeDecorator
 
 from processor.payments.provider import Charge, Decision
+from processor.sqlite import write_ahead
 
 OPEN: Final = ("received", "charging", "decided")
 """The states of a recharge without a committed result."""
 CARD_CHANGED: Final = "card_changed"
 """Reason of a success whose card is another one than the last time under the same payment method."""
-
-MODE_S: Final = 30.0
-"""How long a worker waits for others that open the same new file."""
 
 CREATION_LOCK: Final = 0x63726564
 """Any number that no other user of the database locks."""
@@ -277,15 +273,4 @@ def _create(engine: Engine) -> None:
 
 
 def _durable(connection: Any, _record: object) -> None:
-    """Lets readers in while a transaction is written, and makes a commit survive a power failure."""
-    give_up_at = time.monotonic() + MODE_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            # SQLite's own patience is not for two that change the mode of a new file at once.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.01)
-    connection.execute("PRAGMA synchronous = FULL")
+    write_ahead(connection, "FULL")

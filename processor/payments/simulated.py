@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from processor.payments.declines import is_retryable
 from processor.payments.provider import Charge, Decision, ProviderTimeout, Status
+from processor.sqlite import write_ahead
 
 CRASHED: Final = 137
 """Exit code of a worker that the provider lets die after a charge: that of a process killed by SIGKILL."""
@@ -64,8 +65,7 @@ class SimulatedProvider:
         self._behaviour = behaviour or Behaviour()
         self._lock = threading.Lock()
         self._books = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        self._books.execute("PRAGMA journal_mode = WAL")
-        self._books.execute("PRAGMA synchronous = NORMAL")
+        write_ahead(self._books, "NORMAL")
         self._books.execute(_SCHEMA)
 
     def charge(self, charge: Charge) -> Decision:
