@@ -1,8 +1,6 @@
 """`make bench-plots`: draws the latest points of growth.py into docs/images/ and prints their tables."""
 
-import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,6 +8,7 @@ import matplotlib.pyplot as plt
 import runs
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
+from recorded import latest
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 AXES = {
@@ -61,14 +60,6 @@ def table(points: list[runs.Figures], columns: dict[str, str]) -> str:
     lines = [list(columns.values()), ["---"] * len(columns)]
     lines += [[f"{point[name]:,}" if name in point else "–" for name in columns] for point in points]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def latest() -> dict[str, runs.Figures]:
-    """Returns the points of the latest run of every axis: those of different days are not comparable."""
-    files = sorted(runs.DIRECTORY.glob("*-growth-*.json"))
-    recorded: Iterator[runs.Run] = (run for path in files for run in json.loads(path.read_text()))
-    axes = {run["load"]["axis"]: run["cases"] for run in sorted(recorded, key=lambda run: run["at"])}
-    return {name: case for cases in axes.values() for name, case in cases.items()}
 
 
 def along(points: dict[str, runs.Figures], axis: str) -> list[runs.Figures]:

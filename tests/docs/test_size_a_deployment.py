@@ -1,17 +1,16 @@
 """The sizing page computes what it says it computes, from factors that were measured."""
 
 import itertools
-import json
 import math
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from benchmarks.recorded import latest
 from processor.contracts import topics
 from processor.settings import Settings
 from processor.stream.topics import DAY_MS, declared
-from tests.docs.pages import DOCS, ROOT
+from tests.docs.pages import DOCS
 
 PAGE: Final = (DOCS / "how-to" / "size-a-deployment.md").read_text("utf-8")
 SECONDS_PER_HOUR: Final = 3600
@@ -102,38 +101,30 @@ def test_the_examples_reach_from_a_million_calls_a_month_to_a_million_a_second()
     assert float(last[0]) * 1e9 * per_second == pytest.approx(1e6)
 
 
-def recorded() -> dict[str, dict[str, float]]:
-    """Returns every recorded point of growth, as it was measured last."""
-    runs: list[dict[str, Any]] = []
-    for path in (ROOT / "benchmarks" / "results").glob("*-growth-*.json"):
-        runs += json.loads(Path(path).read_text("utf-8"))
-    return {name: case for run in sorted(runs, key=lambda run: run["at"]) for name, case in run["cases"].items()}
-
-
 @pytest.mark.parametrize(
     ("where", "point"),
     [("few accounts", 1000), ("accounts in memory", 100_000), ("accounts on disk", 5_000_000)],
 )
 def test_the_rates_of_a_core_are_not_above_what_was_measured(where: str, point: int) -> None:
-    measured = recorded()[f"accounts-{point}"]["events_per_s_second_half"]
+    measured = latest()[f"accounts-{point}"]["events_per_s_second_half"]
     assert 0.8 * measured < FACTORS[f"events per second and core, {where}"] <= measured
 
 
 @pytest.mark.parametrize(("factor", "figure"), [("usage", "usage"), ("ledger", "ledger"), ("ids", "ids")])
 def test_what_an_event_takes_on_a_broker_was_measured(factor: str, figure: str) -> None:
-    measured = recorded()["partitions-8"][f"{figure}_bytes_per_event"]
+    measured = latest()["partitions-8"][f"{figure}_bytes_per_event"]
     assert per_event(factor) == pytest.approx(measured, rel=0.1)
 
 
 def test_the_load_of_a_broker_was_measured() -> None:
-    most = max(case["broker_cores"] for name, case in recorded().items() if name.startswith("load-"))
+    most = max(case["broker_cores"] for name, case in latest().items() if name.startswith("load-"))
     assert FACTORS["broker cores per worker"] == pytest.approx(most, rel=0.25)
 
 
 def test_the_memory_of_a_worker_was_measured() -> None:
-    alone = recorded()["accounts-1000"]["end_own_mib"] * 2**20 / 1e6
+    alone = latest()["accounts-1000"]["end_own_mib"] * 2**20 / 1e6
     assert FACTORS["memory of a worker without state, MB"] == pytest.approx(alone, rel=0.25)
-    more = recorded()["accounts-100000"]["end_own_mib"] * 2**20 / 1e6
+    more = latest()["accounts-100000"]["end_own_mib"] * 2**20 / 1e6
     assert FACTORS["memory per account in memory, bytes"] == pytest.approx((more - alone) * 1e6 / 99_000, rel=0.25)
 
 
