@@ -106,6 +106,7 @@ class Chaos:
         self._workers = workers
         self._size = 1
         self._sizes = itertools.cycle(SIZES)
+        self._seed = seed
         self._course = random.Random(seed)
         self._done: Counter[str] = Counter()
         self._starts = 0
@@ -142,14 +143,14 @@ class Chaos:
             if worker.started() and worker.running():
                 worker.kill()
 
-    def figures(self, platform: Platform, payments: int, protocol: str, seed: int, seconds: float) -> Figures:
+    def figures(self, platform: Platform, payments: int, seconds: float) -> Figures:
         """Counts what happened."""
         names = {0: "0, told to stop", -signal.SIGKILL: "killed", 70: "70, stopped itself", 75: "75, no broker"}
         deaths = self._deaths()
         assert deaths.keys() <= names.keys(), deaths
         return Figures(
-            protocol=protocol,
-            seed=seed,
+            protocol=self._protocol,
+            seed=self._seed,
             seconds=round(seconds),
             kills=self._struck()["kill"],
             freezes=self._done["freeze"],

@@ -53,20 +53,24 @@ class Meter(WorkerProcess):
         assert self.ended() == 1
         assert [word for word in words if word not in self.log()] == []
 
-    def goes_on(self, after: Cause) -> None:
+    def goes_on(self, after: Cause, *, perhaps_again: bool = False) -> None:
         """Starts it: it charges what is left and tells of the stop before; then it is killed."""
         self.start()
         drained(self._bootstrap, self)
-        self.has_stopped_over(after)
+        self.has_stopped_over(after, perhaps_again=perhaps_again)
         self.kill()
 
-    def has_stopped_over(self, cause: Cause) -> None:
-        """Waits until the present process tells Prometheus that one before it stopped over this, once."""
-        wait_until("the stop is counted", lambda: self.stops_over(cause) == 1)
+    def has_stopped_over(self, cause: Cause, *, perhaps_again: bool = False) -> None:
+        """Waits until the present process tells Prometheus that one before it stopped over this, once.
 
-    def stops_over(self, cause: Cause) -> float:
-        """Asks the present process for the stops over this that it knows of."""
-        return metrics(self.port).get(f"credits_worker_stops_total:{cause}", 0)
+        `perhaps_again` is for a cause that may strike while it starts.
+        """
+
+        def counted() -> bool:
+            stops = metrics(self.port).get(f"credits_worker_stops_total:{cause}", 0)
+            return stops >= 1 if perhaps_again else stops == 1
+
+        wait_until("the stop is counted", counted)
 
 
 MeterAt = Callable[..., Meter]

@@ -37,7 +37,7 @@ def test_random_faults_under_load_neither_lose_nor_double_an_event(own: Embedded
     payments = sum(
         event["data"]["kind"] == "recharge.succeeded" for event in documents(own.bootstrap, "notifications.v1")
     )
-    figures = chaos.figures(platform, payments, PROTOCOL, SEED, time.monotonic() - began)
+    figures = chaos.figures(platform, payments, time.monotonic() - began)
     print("\n" + figures.table())
     assert figures.kills >= LEAST["kill"]
     assert figures.freezes >= LEAST["freeze"]
