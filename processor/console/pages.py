@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from processor.console.access import Role
 from processor.console.amounts import plain
-from processor.console.api import RECHARGE_NOTICES, Wanted
+from processor.console.api import RECHARGE_NOTICES, Number, Wanted
 from processor.console.chart import HEIGHT, WIDTH, bars
 from processor.console.csv_export import csv_lines
 from processor.console.explain import explain
@@ -24,9 +24,10 @@ from processor.console.queries import Document
 from processor.console.reader import Read, Reader, Within
 from processor.console.rendering import LANGUAGE
 from processor.console.said import SAID
-from processor.console.scope import Scope, Shared
+from processor.console.scope import Scope, Shared, require
 from processor.console.tenants import segment_of
 from processor.console.text import LOCALES, TEXTS
+from processor.console.trail import Line, line
 from processor.domain.pools import CONFERENCING, PLANS, month_of
 
 DAYS: Final = 30
@@ -67,7 +68,15 @@ def home(
         return RedirectResponse(f"/tenants/{segment_of(next(iter(scope)))}", HTTPStatus.SEE_OTHER)
     page = state.queries.accounts(search, scope, cursor, ROWS)
     more = urlencode({"search": search, "cursor": page.next_cursor}) if page.next_cursor else None
-    return read.render("accounts.html", accounts=page.items, search=search, more=more, lag=state.lag.records)
+    may_operate = read.session.principal.role >= Role.OPERATOR
+    return read.render(
+        "accounts.html",
+        accounts=page.items,
+        search=search,
+        more=more,
+        may_operate=may_operate,
+        lag=state.lag.records,
+    )
 
 
 @router.get("/tenants/{tenant}")
@@ -102,9 +111,7 @@ def tenant_page(read: Read, within: Within, said: Annotated[str, Query(max_lengt
 
 
 @router.get("/tenants/{tenant}/ledger")
-def ledger(
-    read: Read, within: Within, wanted: Wanted, cursor: Annotated[int | None, Query(ge=0, lt=2**63)] = None
-) -> Response:
+def ledger(read: Read, within: Within, wanted: Wanted, cursor: Number = None) -> Response:
     """Ledger entries with their filter."""
     within.known()
     page = within.state.queries.ledger(within.tenant, wanted, cursor, ROWS)
@@ -139,6 +146,33 @@ def entry(read: Read, within: Within, revision: int) -> Response:
     sentences = list(explain(found, TEXTS[read.language]))
     lag = within.state.lag.records
     return read.render("entry.html", tenant=within.tenant, entry=found, sentences=sentences, lag=lag)
+
+
+@router.get("/tenants/{tenant}/changes")
+def tenant_changes(read: Read, within: Within, cursor: Number = None) -> Response:
+    """What people asked this console to do with one account, and what became of it. For operators."""
+    return _trail(read, within, frozenset({within.tenant}), cursor)
+
+
+@router.get("/changes")
+def all_changes(read: Read, state: Shared, cursor: Number = None) -> Response:
+    """The same of every account that the reader may see; with all tenants, also sign-ins and tokens. For operators."""
+    who = read.session.principal
+    return _trail(read, Scope("", who, state), who.tenants, cursor)
+
+
+def _trail(read: Reader, within: Scope, tenants: frozenset[str] | None, cursor: int | None) -> Response:
+    require(within, Role.OPERATOR)
+    state, text = within.state, TEXTS[read.language]
+    page = state.access.audit(tenants, cursor, ROWS)
+    currencies = {of: within._replace(tenant=of).currency for of in {each["tenant_id"] for each in page.items}}
+    lines: list[Line] = []
+    for each in page.items:
+        tenant, command_id = each["tenant_id"], each["command_id"]
+        outcome = state.queries.outcome(tenant, command_id) if command_id else None
+        lines.append(line(each, outcome, currencies[tenant], text))
+    more = urlencode({"cursor": page.next_cursor}) if page.next_cursor else None
+    return read.render("changes.html", tenant=within.tenant, lines=lines, more=more, lag=state.lag.records)
 
 
 @router.get("/tenants/{tenant}/live")

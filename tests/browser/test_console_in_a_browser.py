@@ -41,6 +41,7 @@ WORDS = {
         "set": "Save licences",
         "reset": "Reset auto-pay",
         "reset now": "Reset",
+        "changes": "Who changed what",
         "sso": "Sign in with Contoso",
     },
     "ar": {
@@ -59,6 +60,7 @@ WORDS = {
         "set": "حفظ الرخص",
         "reset": "إعادة ضبط الدفع التلقائي",
         "reset now": "إعادة ضبط",
+        "changes": "من غيّر ماذا",
         "sso": "تسجيل الدخول عبر Contoso",
     },
 }
@@ -239,6 +241,14 @@ def test_an_operator_adjusts_sets_licences_and_resets(
         accessible(page)
         page.locator("#reset-form").get_by_role("button", name=words["reset now"], exact=True).click()
         expect(done).to_be_visible()
+
+        page.get_by_role("link", name=words["changes"]).click()
+        expect(page.locator("tbody tr")).to_have_count(3)
+        accessible(page)
+        nothing_is_clipped(page)
+        page.set_viewport_size(WIDE)
+        accessible(page)
+        page.screenshot(path=images / f"console-changes-{language}.png")
     actions = [entry["action"] for entry in console.access.audit(frozenset({TENANT}), None, 10).items]
     assert actions == ["credits.recharge.reset.v1", "credits.licences.set.v1", "credits.adjusted.v1"]
 

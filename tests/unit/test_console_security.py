@@ -284,7 +284,7 @@ def test_signing_out_ends_the_session(console: Console) -> None:
 
 
 def test_without_a_session_a_page_leads_to_the_sign_in(console: Console) -> None:
-    for path in ("/", PAGE, f"{PAGE}/ledger", f"{PAGE}/ledger.csv", f"{PAGE}/live"):
+    for path in ("/", PAGE, f"{PAGE}/ledger", f"{PAGE}/ledger.csv", f"{PAGE}/live", f"{PAGE}/changes", "/changes"):
         answer = console.client().get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, "/login")
 
@@ -352,7 +352,7 @@ def is_only_text(page: str) -> bool:
 
 
 def test_no_text_becomes_markup(console: Console) -> None:
-    """Not the tenant's id, destination, deck, provider's reason, user's id nor the name of who looks."""
+    """Not the tenant's id, destination, deck, provider's or operator's reason, user's id nor the name of who looks."""
     world = console.world
     world.tariff = tariff(row("44", destination=SCRIPT, deck=SCRIPT))
     world.tell(funded(50, tenant_id=SCRIPT), autopay(50, 45, tenant_id=SCRIPT), call(6000, tenant_id=SCRIPT))
@@ -362,6 +362,7 @@ def test_no_text_becomes_markup(console: Console) -> None:
     world.tell(call(60, tenant_id=SCRIPT, capability="MCOPSTN8", user_country="GB", user_id=SCRIPT))
     browser = Browser(console, Principal(SCRIPT, Role.OPERATOR, None))
     page = "/tenants/" + SCRIPT.replace("/", "%2F").replace(" ", "%20")
+    browser.submit(f"{page}/adjustments", amount="1", reason=SCRIPT)
     escaped = str(escape(SCRIPT))
     shown = {  # how often the text is on the page at least: once it is the name of who looks
         "/": 2,
@@ -371,6 +372,8 @@ def test_no_text_becomes_markup(console: Console) -> None:
         f"{page}/ledger/2": 4,
         f"{page}/ledger/3": 4,
         f"{page}?said={SCRIPT}": 4,
+        f"{page}/changes": 5,
+        "/changes": 4,
     }
     for path, times in shown.items():
         for language in ("en", "ar"):
@@ -390,7 +393,7 @@ def test_the_name_of_the_identity_provider_is_only_text(console: Console) -> Non
 
 
 def test_pages_have_no_inline_script_or_style(console: Console) -> None:
-    for path in ("/", PAGE, f"{PAGE}/ledger", "/login"):
+    for path in ("/", PAGE, f"{PAGE}/ledger", "/changes", "/login"):
         text = console.browser().get(path).text
         assert not re.search(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|javascript:", text)
 
