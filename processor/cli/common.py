@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+PREFIX = "CREDITS_"
+ALIKE = 0.8
+"""How much of a variable's name is that of a setting when it is taken for a slip of the pen; 1 is all of it."""
+
 CONNECT_TIMEOUT_S = 5.0
 """How long a broker may take for its first answer: long enough for another continent, short enough for a person."""
 
@@ -115,6 +119,7 @@ def make_settings(**flags: object) -> Settings:
     config = os.environ.get("CREDITS_CONFIG")
     if config is not None and not Path(config).is_file():
         raise click.UsageError(f"CREDITS_CONFIG names a file that does not exist: {config}")
+    _refuse_misspelt(["config", *Settings.model_fields])
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
@@ -185,6 +190,23 @@ def _command_id(_context: click.Context, _parameter: click.Parameter, value: str
     if value is not None and not 0 < len(value) <= 256:
         raise click.BadParameter("a command's id has 1 to 256 characters")
     return value
+
+
+def _refuse_misspelt(settings: list[str]) -> None:
+    """Refuses variables that are nearly a setting: who means a limit must not run without it.
+
+    All others are let be, as they may be of another program.
+    """
+    from difflib import get_close_matches
+
+    for name in sorted(os.environ):
+        asked = name.upper().removeprefix(PREFIX).lower()
+        if asked in settings or not name.upper().startswith(PREFIX):
+            continue
+        if meant := get_close_matches(asked, settings, 1, ALIKE):
+            raise click.UsageError(
+                f"{name} is no setting: did you mean {PREFIX}{meant[0].upper()}? Correct or unset it."
+            )
 
 
 def _explain(error: ValidationError) -> str:
