@@ -49,6 +49,7 @@ def publish(brokers: str, entries: int, tenants: int) -> None:
             country=COUNTRIES[number % len(COUNTRIES)],
             destination="United Kingdom landline",
             prefix="44",
+            connected_seconds=95,
             billed_seconds=120,
             credit_seconds=120,
             rate_micros_per_min=16_000,

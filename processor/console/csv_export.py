@@ -31,6 +31,7 @@ COLUMNS: Final = (
     "call_type",
     "leg_kind",
     "prefix",
+    "connected_seconds",
 )
 """What was added later is at the end, so that nobody's column numbers change."""
 

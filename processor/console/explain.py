@@ -76,6 +76,8 @@ def _priced(usage: Document, text: Text, currency: str) -> Iterator[str]:
             destination=usage["destination"],
             prefix=f"+{prefix.removeprefix('+')}",
         )
+    if usage.get("connected_seconds"):
+        yield text.say(N_("It was connected for %(seconds)s seconds."), seconds=text.number(usage["connected_seconds"]))
     if usage.get("billed_seconds"):
         yield text.say(
             N_("Billed length: %(seconds)s seconds, after rounding up."),

@@ -97,6 +97,7 @@ MEANINGS: Final[dict[str, str]] = {
     "destination": "Destination as the rate deck names it.",
     "prefix": "The longest prefix of the deck that the number has.",
     "zone": "Zone of the destination.",
+    "connected_seconds": "How long the leg was connected, in seconds, rounded up.",
     "billed_seconds": "Seconds after rounding up to the row's increments.",
     "pool": "The minute pool that paid.",
     "pool_minutes": "Minutes that the pool paid.",

@@ -108,7 +108,7 @@ def _charge(
 ) -> UsageDetail:
     """Writes the charge entry of a leg; nothing in here can be rejected any more."""
     amount = 0
-    usage = UsageDetail(decision=cover.decision, reason=cover.reason)
+    usage = UsageDetail(decision=cover.decision, reason=cover.reason, connected_seconds=leg.seconds)
     if leg.conference:
         usage.leg_kind = leg.kind
     else:

@@ -45,6 +45,7 @@ class UsageDetail(Struct, kw_only=True, omit_defaults=True, gc=False):
     destination: str | None = None
     prefix: str | None = None
     zone: str | None = None
+    connected_seconds: int = 0
     billed_seconds: int = 0
     pool: str | None = None
     pool_minutes: int = 0

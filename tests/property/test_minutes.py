@@ -43,6 +43,7 @@ def test_pool_minutes_and_credit_seconds_cover_every_second_once(legs):
     _, entries = fed(legs)
     for (_, length, _, _), entry in zip(legs, entries, strict=True):
         usage = entry.usage
+        assert usage.connected_seconds == length
         beyond = length - 60 * usage.pool_minutes
         if usage.credit_seconds:
             assert 0 < beyond <= usage.credit_seconds < beyond + 60  # rounded up to increments, by less than one

@@ -125,6 +125,7 @@ def compared(deck_path: Path, deck: Any, count: int, seed: int, owned: dict[tupl
         told = Verdict(usage.decision, usage.pool_minutes, usage.credit_seconds, -entry.amount_micros)
         assert told == oracle.judge(kind, data), document
         assert usage.billed_seconds == 60 * told.pool_minutes + told.credit_seconds
+        assert 1000 * usage.connected_seconds - 1000 < data["connected_ms"] <= 1000 * usage.connected_seconds
         decisions[told.decision] += 1
     check(account)
     return decisions

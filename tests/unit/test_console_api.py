@@ -97,6 +97,7 @@ def test_the_export_has_every_entry_and_no_formula(console: Console, monkeypatch
         for entry in console.client(Role.VIEWER).get(f"{ACCOUNT}/ledger").json()["items"]
     ]
     assert rows[0]["call_type"] == "user_out"
+    assert [row["connected_seconds"] for row in rows] == ["60", "600", ""]
     console.world.tell(funded(50, tenant_id="=1+1"))
     assert "'=1+1:1," in console.client(Role.OPERATOR).get("/v1/accounts/=1+1/ledger.csv").text
 

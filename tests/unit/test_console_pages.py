@@ -166,6 +166,7 @@ def test_the_ledger_filters_and_explains_a_charge(browser: Browser) -> None:
     assert browser.get(f"{PAGE}/ledger?kind=fund&since=&until=").text.count("Explain this charge") == 0
     text = browser.get(f"{PAGE}/ledger/3").text
     assert "The user has no calling plan, so credits pay from the first minute." in text
+    assert "It was connected for 90 seconds." in text
     assert "120 seconds were billed at $0.10 per minute." in text
     assert "A connection fee of $0.05 was added." in text
     assert browser.get(f"{PAGE}/ledger/99").status_code == 404
