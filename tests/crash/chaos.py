@@ -1,16 +1,14 @@
-"""A course of faults under load, chosen by a seed, and the figures of what happened."""
+"""A course of faults under load, chosen by a seed."""
 
 import itertools
-import json
 import random
 import signal
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from processor.embedded.broker import EmbeddedBroker
+from tests.crash.figures import EXITS, Figures
 from tests.crash.platform import Payments, Platform
 from tests.crash.workers import SESSION_TIMEOUT_S, WorkerProcess, holds_partitions, lag, wait_until
 
@@ -34,42 +32,6 @@ PATIENCE_S = 300.0
 
 SIZES = (4, 1, 3, 2)
 """The numbers of workers between which the group is scaled, in turns."""
-
-
-@dataclass
-class Figures:
-    """What a run has gone through; `exits` counts the exit codes of worker processes, by name."""
-
-    protocol: str
-    seed: int
-    seconds: int
-    kills: int
-    freezes: int
-    rolling_restarts: int
-    scalings: int
-    broker_kills: int
-    broker_restarts: int
-    process_starts: int
-    rebalances: int
-    unique_events: int
-    repeated_events: int
-    foreign_partitioner: int
-    records_sent: int
-    payments: int
-    exits: dict[str, int]
-
-    def table(self) -> str:
-        """Returns the figures as rows of a Markdown table."""
-        exits = ", ".join(f"{name}: {count}" for name, count in sorted(self.exits.items()))
-        rows = {**asdict(self), "exits": exits}
-        cells = [
-            (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value) for name, value in rows.items()
-        ]
-        return "\n".join(f"| {name} | {value} |" for name, value in [("figure", "value"), ("---", "---"), *cells])
-
-    def write(self, path: Path) -> None:
-        """Writes the figures as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 class Load:
@@ -145,9 +107,9 @@ class Chaos:
 
     def figures(self, platform: Platform, payments: int, seconds: float) -> Figures:
         """Counts what happened."""
-        names = {0: "0, told to stop", -signal.SIGKILL: "killed", 70: "70, stopped itself", 75: "75, no broker"}
-        deaths = self._deaths()
-        assert deaths.keys() <= names.keys(), deaths
+        exits = self._deaths()
+        del exits[-signal.SIGKILL]
+        assert exits.keys() <= EXITS.keys(), exits
         return Figures(
             protocol=self._protocol,
             seed=self._seed,
@@ -165,7 +127,7 @@ class Chaos:
             foreign_partitioner=platform.misrouted,
             records_sent=platform.sent,
             payments=payments,
-            exits={names[code]: count for code, count in deaths.items()},
+            exits=dict(exits),
         )
 
     def _deaths(self) -> Counter[int]:

@@ -12,6 +12,7 @@ import pytest
 
 from processor.embedded.broker import EmbeddedBroker
 from tests.crash.chaos import DUPLICATES, LEAST, UNIQUE_EVENTS, Chaos
+from tests.crash.figures import table
 from tests.crash.platform import Payments, Platform, write_deck
 from tests.crash.proof import documents, prove
 from tests.crash.workers import WorkerProcess, drained, wait_until
@@ -38,7 +39,7 @@ def test_random_faults_under_load_neither_lose_nor_double_an_event(own: Embedded
         event["data"]["kind"] == "recharge.succeeded" for event in documents(own.bootstrap, "notifications.v1")
     )
     figures = chaos.figures(platform, payments, time.monotonic() - began)
-    print("\n" + figures.table())
+    print("\n" + table(figures))
     assert figures.kills >= LEAST["kill"]
     assert figures.freezes >= LEAST["freeze"]
     assert figures.unique_events >= UNIQUE_EVENTS
