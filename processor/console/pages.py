@@ -165,12 +165,11 @@ def _trail(read: Reader, within: Scope, tenants: frozenset[str] | None, cursor: 
     require(within, Role.OPERATOR)
     state, text = within.state, TEXTS[read.language]
     page = state.access.audit(tenants, cursor, ROWS)
-    currencies = {of: within._replace(tenant=of).currency for of in {each["tenant_id"] for each in page.items}}
     lines: list[Line] = []
     for each in page.items:
         tenant, command_id = each["tenant_id"], each["command_id"]
         outcome = state.queries.outcome(tenant, command_id) if command_id else None
-        lines.append(line(each, outcome, currencies[tenant], text))
+        lines.append(line(each, outcome, within._replace(tenant=tenant), text))
     more = urlencode({"cursor": page.next_cursor}) if page.next_cursor else None
     return read.render("changes.html", tenant=within.tenant, lines=lines, more=more, lag=state.lag.records)
 

@@ -70,8 +70,13 @@ def said_of_problem(code: str) -> str:
     return PROBLEMS.get(code, PROBLEMS["bad_request"])
 
 
+def said_of_rejection(reason: str | None) -> str:
+    """Names the sentence about why the meter refused a command."""
+    return reason if reason in SAID else "rejected"
+
+
 def said_of(outcome: Command, done: str) -> str:
     """Names the sentence about what became of a command."""
     if outcome.status == "rejected":
-        return outcome.reason if outcome.reason in SAID else "rejected"
+        return said_of_rejection(outcome.reason)
     return done if outcome.status == "applied" else "pending"

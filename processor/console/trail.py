@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from processor.console.access import COMMAND_LINE
+from processor.console.explain import named
 from processor.console.queries import Document, Outcome, iso
-from processor.console.said import SAID
+from processor.console.said import SAID, said_of_rejection
+from processor.console.scope import Scope
+from processor.console.signin import LOCAL_OPERATOR
 from processor.console.text import N_, Text
 
 ACTIONS: Final[dict[str, str]] = {
@@ -33,7 +36,7 @@ ROLES: Final[dict[str, str]] = {
 _ACTORS: Final[dict[str, str]] = {
     "": N_("unknown"),
     COMMAND_LINE: N_("command line"),
-    "local operator": N_("local operator"),
+    LOCAL_OPERATOR.name: N_("local operator"),
 }
 """Who is not a person with a name."""
 
@@ -51,23 +54,23 @@ class Line(NamedTuple):
     revision: int | None
 
 
-def line(entry: Document, outcome: Outcome | None, currency: str, text: Text) -> Line:
-    """Words an audit entry; `outcome` is of the command that it is about, `currency` the account's."""
-    actor, role, action = entry["actor"], entry["role"], entry["action"]
+def line(entry: Document, outcome: Outcome | None, within: Scope, text: Text) -> Line:
+    """Words an audit entry; `outcome` is of the command that it is about, `within` the tenant."""
+    action = entry["action"]
     details = json.loads(entry["details"]) if entry["details"] else {}
     return Line(
         at=iso(entry["at_ms"]),
-        actor=text.say(_ACTORS[actor]) if actor in _ACTORS else actor,
-        role=text.say(ROLES[role]) if role in ROLES else role,
-        tenant=entry["tenant_id"],
-        action=text.say(ACTIONS[action]) if action in ACTIONS else action,
-        details=tuple(_details(action, details, currency, text)),
+        actor=named(_ACTORS, entry["actor"], text),
+        role=named(ROLES, entry["role"], text),
+        tenant=within.tenant,
+        action=named(ACTIONS, action, text),
+        details=tuple(_details(action, details, within, text)),
         result=_result(outcome, text) if entry["command_id"] else "",
         revision=outcome.revision if outcome is not None else None,
     )
 
 
-def _details(action: str, details: Document, currency: str, text: Text) -> Iterator[str]:
+def _details(action: str, details: Document, within: Scope, text: Text) -> Iterator[str]:
     match action:
         case "credits.funded.v1":
             yield text.money(details["amount_micros"], details["currency"])
@@ -90,10 +93,10 @@ def _details(action: str, details: Document, currency: str, text: Text) -> Itera
                     country=text.country(held["country"]),
                 )
         case "credits.adjusted.v1":
-            yield text.money(details["amount_micros"], currency)
+            yield text.money(details["amount_micros"], within.currency)
             yield text.say(N_("Reason: %(reason)s"), reason=details["reason"])
         case "refused":
-            yield text.say(N_("It needs the role %(role)s."), role=text.say(ROLES[details["needs"]]))
+            yield text.say(N_("It needs the role %(role)s."), role=named(ROLES, details["needs"], text))
         case "sign_in_failed":
             yield text.say(N_("From the address %(address)s."), address=details["address"])
         case "token_added" | "token_revoked":
@@ -105,5 +108,4 @@ def _result(outcome: Outcome | None, text: Text) -> str:
         return text.say(N_("Not known"))
     if outcome.status == "applied":
         return text.say(N_("Done"))
-    reason = outcome.reason or ""
-    return text.say(SAID[reason if reason in SAID else "rejected"].text)
+    return text.say(SAID[said_of_rejection(outcome.reason)].text)
