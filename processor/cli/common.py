@@ -128,6 +128,11 @@ def make_settings(**flags: object) -> Settings:
         raise click.UsageError(f"the settings cannot be read: {error}") from None
 
 
+def own_variables() -> dict[str, str]:
+    """Returns the names of the variables that begin as settings do, by the setting that each would be."""
+    return {name[len(PREFIX) :].lower(): name for name in os.environ if name.upper().startswith(PREFIX)}
+
+
 def client_conf(settings: Settings) -> dict[str, Any]:
     """Returns the librdkafka configuration of a command: like a worker's, but silent, as commands report themselves."""
     return {**settings.librdkafka(), "log_level": 0}
@@ -197,12 +202,12 @@ def _refuse_misspelt(settings: list[str]) -> None:
 
     All others are let be, as they may be of another program.
     """
+    others = {asked: name for asked, name in own_variables().items() if asked not in settings}
+    if not others:
+        return
     from difflib import get_close_matches
 
-    for name in sorted(os.environ):
-        asked = name.upper().removeprefix(PREFIX).lower()
-        if asked in settings or not name.upper().startswith(PREFIX):
-            continue
+    for asked, name in sorted(others.items()):
         if meant := get_close_matches(asked, settings, 1, ALIKE):
             raise click.UsageError(
                 f"{name} is no setting: did you mean {PREFIX}{meant[0].upper()}? Correct or unset it."
@@ -213,6 +218,6 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
         name = ".".join(map(str, fault["loc"]))
-        subject = f"setting {name} (CREDITS_{name.upper()})" if name else "settings"
+        subject = f"setting {name} ({PREFIX}{name.upper()})" if name else "settings"
         lines.append(f"{subject}: {fault['msg']}")
     return "; ".join(lines)

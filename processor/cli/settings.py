@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from processor.cli.common import brokers_option, json_option, make_settings
+from processor.cli.common import PREFIX, brokers_option, json_option, make_settings, own_variables
 
 
 @click.command()
@@ -45,8 +45,8 @@ def _sources(secrets: object, flags: set[str]) -> dict[str, str]:
     file = Path(os.environ.get("CREDITS_CONFIG", "credits.toml"))
     if file.is_file():
         found.update(dict.fromkeys(tomllib.loads(file.read_text("utf-8")), str(file)))
-    prefix = "credits_"
-    found.update({name.lower().removeprefix(prefix): name for name in os.environ if name.lower().startswith(prefix)})
+    found.update(own_variables())
+    prefix = PREFIX.lower()
     for directory in [secrets] if isinstance(secrets, str | Path) else secrets if isinstance(secrets, list) else []:
         for path in Path(directory).glob("*"):
             if path.name.lower().startswith(prefix):
