@@ -17,7 +17,7 @@ from tests.crash.platform import Payments, Platform, write_deck
 from tests.crash.proof import documents, prove
 from tests.crash.workers import WorkerProcess, drained, wait_until
 
-SECONDS = float(os.environ.get("CREDITS_CHAOS_SECONDS", "0"))
+SECONDS = float(os.environ.get("CREDITS_CHAOS_SECONDS", "120"))
 KILLS = int(os.environ.get("CREDITS_CHAOS_KILLS", "0"))
 SEED = int(os.environ.get("CREDITS_CHAOS_SEED", "20261122"))
 PROTOCOL = os.environ.get("CREDITS_CHAOS_PROTOCOL", "classic")
